@@ -1,0 +1,1 @@
+"""Alembic's environment (`env.py`) and the migrations (`versions/`), each written as plain SQL, forward-only."""

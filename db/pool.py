@@ -1,0 +1,91 @@
+"""Connections: the pool, and what to do while PostgreSQL cannot be reached."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TypeAlias, TypeVar
+
+import asyncpg
+import structlog
+from asyncpg.pool import PoolConnectionProxy
+
+Conn: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+
+CONNECT_TIMEOUT = 3.0  # seconds
+COMMAND_TIMEOUT = 10.0  # seconds; without it a frozen server would hold its callers for ever
+RETRY_SECONDS = 0.2
+
+# What asyncpg raises when the server goes away, shuts down, starts up or fails over (InternalClientError: seen on open
+# connections at planned shutdowns and crashes alike). Work that changes nothing may simply be done again.
+CONNECTION_LOST = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+)
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+
+class DatabaseUnreachableError(Exception):
+    """No answer from PostgreSQL within the patience that the caller had."""
+
+
+def create_pool(dsn: str, max_size: int = 10, statement_cache_size: int = 100) -> Pool:
+    """A pool to be opened with `async with`; it connects when first used, so a service may start before it."""
+    return asyncpg.create_pool(
+        dsn,
+        min_size=0,
+        max_size=max_size,
+        timeout=CONNECT_TIMEOUT,
+        command_timeout=COMMAND_TIMEOUT,
+        statement_cache_size=statement_cache_size,
+    )
+
+
+class PatientPool:
+    """Runs reads on a pool and waits for the database while it is away, so that a restart or failover passes unnoticed.
+
+    At most `most_waiting` reads wait at once: beyond that, and after `patience` seconds, `DatabaseUnreachableError`.
+    """
+
+    def __init__(self, pool: Pool, patience: float, most_waiting: int = 1_000) -> None:
+        self.pool = pool
+        self._patience = patience
+        self._most_waiting = most_waiting
+        self._waiting = 0
+
+    async def read(self, query: Callable[[Conn], Awaitable[T]]) -> T:
+        """Run `query`, which must change nothing, on a connection; again if the connection is lost."""
+        try:
+            return await self._once(query)
+        except CONNECTION_LOST as exc:
+            if self._waiting >= self._most_waiting:
+                raise DatabaseUnreachableError from exc
+            if self._waiting == 0:
+                log.warning("database away", error=type(exc).__name__)
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(self._patience):
+                return await self._again(query)
+        except TimeoutError as exc:
+            raise DatabaseUnreachableError from exc
+        finally:
+            self._waiting -= 1
+
+    async def _again(self, query: Callable[[Conn], Awaitable[T]]) -> T:
+        while True:
+            await asyncio.sleep(RETRY_SECONDS)
+            with suppress(*CONNECTION_LOST):
+                return await self._once(query)
+
+    async def _once(self, query: Callable[[Conn], Awaitable[T]]) -> T:
+        async with self.pool.acquire(timeout=CONNECT_TIMEOUT) as conn:
+            return await query(conn)

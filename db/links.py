@@ -1,0 +1,130 @@
+"""Feed links, and the gate: the one query that every poll asks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from db.ids import new_id
+from db.pool import Conn
+
+COLUMNS = """l.account_id, l.id, l.user_id, l.calendar_id, l.name, l.key_id, l.generation,
+    l.created_at, l.resets[l.generation - 1] AS reset_at, l.paused_at, l.expires_at"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkRecord:
+    """A link that is not revoked; `calendar_id` is None for all the user's calendars in one feed."""
+
+    account_id: UUID
+    id: UUID
+    user_id: UUID
+    calendar_id: UUID | None
+    name: str
+    key_id: str
+    generation: int
+    created_at: datetime
+    reset_at: datetime | None
+    paused_at: datetime | None
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """What a poll may do, asked anew each time: is the link alive, what may its user see, and in which version."""
+
+    account_id: UUID
+    link_id: UUID
+    user_id: UUID
+    calendar_id: UUID | None
+    key_id: str
+    generation: int
+    time_zone: str
+    reset_at: datetime | None  # when the asked generation died
+    paused_at: datetime | None
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    deactivated_at: datetime | None
+    suspended_at: datetime | None
+    lost_at: datetime | None  # when access to the one calendar ended
+    calendar_ids: Sequence[UUID]
+    calendar_versions: Sequence[int]
+    calendar_name: str | None  # of the one calendar
+    calendar_color: str | None
+    link_changed_at: datetime
+    user_changed_at: datetime
+    changed_at: datetime  # when a subscriber could last see a change; never goes back
+
+
+GATE = """
+    SELECT l.account_id, l.id AS link_id, l.user_id, l.calendar_id, l.key_id, l.generation, u.time_zone,
+           l.resets[$3] AS reset_at, l.paused_at, l.expires_at, l.revoked_at, u.deactivated_at, a.suspended_at,
+           s.lost_at, coalesce(s.ids, '{}') AS calendar_ids, coalesce(s.versions, '{}') AS calendar_versions,
+           k.name AS calendar_name, k.color AS calendar_color,
+           l.changed_at AS link_changed_at, u.changed_at AS user_changed_at,
+           greatest(l.changed_at, u.changed_at, s.changed_at) AS changed_at
+      FROM feed_links l
+      JOIN accounts a ON a.account_id = $1
+      JOIN users u ON u.account_id = $1 AND u.id = l.user_id
+      LEFT JOIN calendars k ON k.account_id = $1 AND k.id = l.calendar_id
+     CROSS JOIN LATERAL (
+           SELECT array_agg(c.id ORDER BY c.id) FILTER (WHERE x.withdrawn_at IS NULL AND c.deleted_at IS NULL) AS ids,
+                  array_agg(v.version ORDER BY c.id) FILTER (WHERE x.withdrawn_at IS NULL AND c.deleted_at IS NULL)
+                      AS versions,
+                  max(v.changed_at) FILTER (WHERE x.withdrawn_at IS NULL) AS changed_at,
+                  max(least(x.withdrawn_at, c.deleted_at)) AS lost_at
+             FROM calendar_access x
+             JOIN calendars c ON c.account_id = $1 AND c.id = x.calendar_id
+             JOIN calendar_versions v ON v.account_id = $1 AND v.calendar_id = x.calendar_id
+            WHERE x.account_id = $1 AND x.user_id = l.user_id
+              AND (l.calendar_id IS NULL OR x.calendar_id = l.calendar_id)) s
+     WHERE l.account_id = $1 AND l.id = $2"""
+
+
+async def get_gate(conn: Conn, account_id: UUID, link_id: UUID, generation: int) -> Gate | None:
+    """Everything that a poll with a token of this generation has to know; None if there is no such link."""
+    row = await conn.fetchrow(GATE, account_id, link_id, generation)
+    return Gate(**row) if row else None
+
+
+async def list_links(conn: Conn, account_id: UUID, user_id: UUID) -> list[LinkRecord]:
+    """The user's links, the default link of each feed before the named ones."""
+    sql = f"""
+        SELECT {COLUMNS} FROM feed_links l
+         WHERE l.account_id = $1 AND l.user_id = $2 AND l.revoked_at IS NULL
+         ORDER BY l.calendar_id NULLS FIRST, l.name, l.id"""
+    return [LinkRecord(**row) for row in await conn.fetch(sql, account_id, user_id)]
+
+
+async def get_link(
+    conn: Conn, account_id: UUID, user_id: UUID, calendar_id: UUID | None, name: str
+) -> LinkRecord | None:
+    sql = f"""
+        SELECT {COLUMNS} FROM feed_links l
+         WHERE l.account_id = $1 AND l.user_id = $2 AND l.calendar_id IS NOT DISTINCT FROM $3 AND l.name = $4
+           AND l.revoked_at IS NULL"""
+    row = await conn.fetchrow(sql, account_id, user_id, calendar_id, name)
+    return LinkRecord(**row) if row else None
+
+
+async def add_link(
+    conn: Conn, account_id: UUID, user_id: UUID, calendar_id: UUID | None, name: str, key_id: str, now: datetime
+) -> LinkRecord | None:
+    """Add the link of that name; None if there is one already, made by another at the same moment even."""
+    sql = f"""
+        INSERT INTO feed_links AS l (account_id, id, user_id, calendar_id, name, key_id, created_at, changed_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $7)
+        ON CONFLICT DO NOTHING RETURNING {COLUMNS}"""
+    row = await conn.fetchrow(sql, account_id, new_id(), user_id, calendar_id, name, key_id, now)
+    return LinkRecord(**row) if row else None
+
+
+async def reset_links(
+    conn: Conn, account_id: UUID, link_ids: Sequence[UUID], key_id: str, now: datetime
+) -> list[LinkRecord]:
+    """Raise the generation of the links: every URL given out before is dead as soon as this is committed."""
+    sql = f"""
+        UPDATE feed_links l SET generation = l.generation + 1, resets = l.resets || $3::timestamptz, key_id = $4
+         WHERE l.account_id = $1 AND l.id = ANY ($2::uuid[]) AND l.revoked_at IS NULL
+        RETURNING {COLUMNS}"""
+    return [LinkRecord(**row) for row in await conn.fetch(sql, account_id, link_ids, now, key_id)]

@@ -1,0 +1,82 @@
+"""Users: the staff members of an account."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from db.ids import new_id
+from db.pool import Conn
+
+COLUMNS = "u.account_id, u.id, u.external_id, u.name, u.email, u.administrator, u.time_zone, u.locale, u.deactivated_at"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserRecord:
+    account_id: UUID
+    id: UUID
+    external_id: str | None
+    name: str
+    email: str | None
+    administrator: bool
+    time_zone: str
+    locale: str
+    deactivated_at: datetime | None
+
+    @property
+    def active(self) -> bool:
+        return self.deactivated_at is None
+
+
+async def get_user(conn: Conn, account_id: UUID, user_id: UUID) -> UserRecord | None:
+    sql = f"SELECT {COLUMNS} FROM users u WHERE u.account_id = $1 AND u.id = $2"
+    row = await conn.fetchrow(sql, account_id, user_id)
+    return UserRecord(**row) if row else None
+
+
+async def get_acting_user(conn: Conn, account_id: UUID, user_id: UUID) -> UserRecord | None:
+    """The user if they may act now: active, in an account that is not suspended."""
+    sql = f"""
+        SELECT {COLUMNS}
+          FROM users u JOIN accounts a ON a.account_id = $1
+         WHERE u.account_id = $1 AND u.id = $2 AND u.deactivated_at IS NULL AND a.suspended_at IS NULL"""
+    row = await conn.fetchrow(sql, account_id, user_id)
+    return UserRecord(**row) if row else None
+
+
+async def list_users(conn: Conn, account_id: UUID) -> list[UserRecord]:
+    rows = await conn.fetch(f"SELECT {COLUMNS} FROM users u WHERE u.account_id = $1 ORDER BY u.id", account_id)
+    return [UserRecord(**row) for row in rows]
+
+
+async def add_user(
+    conn: Conn,
+    account_id: UUID,
+    now: datetime,
+    *,
+    name: str,
+    email: str | None = None,
+    external_id: str | None = None,
+    administrator: bool = False,
+    time_zone: str = "UTC",
+    locale: str = "en",
+    deactivated_at: datetime | None = None,
+) -> UserRecord:
+    user = UserRecord(
+        account_id=account_id,
+        id=new_id(),
+        external_id=external_id,
+        name=name,
+        email=email,
+        administrator=administrator,
+        time_zone=time_zone,
+        locale=locale,
+        deactivated_at=deactivated_at,
+    )
+    sql = """
+        INSERT INTO users (account_id, id, external_id, name, email, administrator, time_zone, locale, deactivated_at,
+                           created_at, changed_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)"""
+    await conn.execute(
+        sql, account_id, user.id, external_id, name, email, administrator, time_zone, locale, deactivated_at, now
+    )
+    return user

@@ -1,0 +1,156 @@
+"""GET and HEAD /feeds/{token}/{name}.ics: the life of a poll, top to bottom.
+
+Token → gate (one query) → notice, 410 or 304 → rows of one snapshot → body. Never 401 or 403, a redirect, a cookie,
+HTML, or an empty 200 that stands for a failure: calendar programs believe a 200 and drop what is not in it.
+"""
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+from aiohttp import web
+
+from db.links import Gate, get_gate
+from db.pool import DatabaseUnreachableError, PatientPool
+from feed.body import feed_body, read_feed
+from feed.document import notice
+from feed.tokens import FeedToken, Keyring
+from feed.urls import file_name
+
+FORMAT = 1  # raise it when the head or the order of a feed changes: everybody's ETag has to change with it
+RETRY_AFTER_SECONDS = 60
+SECOND = timedelta(seconds=1)
+ALWAYS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Robots-Tag": "noindex, nofollow",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+class FeedRoutes:
+    """The subscription route over a pool, a keyring, and the days for which a dead link serves its notice."""
+
+    def __init__(self, pool: PatientPool, keyring: Keyring, notice_days: int) -> None:
+        self._pool = pool
+        self._keyring = keyring
+        self._notice_days = timedelta(days=notice_days)
+
+    def routes(self) -> list[web.RouteDef]:
+        paths = ("/feeds/{token}/{name}.ics", "/feeds/{token}.ics")  # the name is decoration: any name serves
+        return [web.get(path, self.poll) for path in paths] + [web.options(path, _options) for path in paths]
+
+    async def poll(self, request: web.Request) -> web.Response:
+        token = self._keyring.verify(request.match_info["token"])
+        if token is None:
+            return _unknown()
+        try:
+            return await self._answer(request, token)
+        except DatabaseUnreachableError:
+            return _refusal(503, "The calendar feed is not available at the moment.", RETRY_AFTER_SECONDS)
+
+    async def _answer(self, request: web.Request, token: FeedToken) -> web.Response:
+        gate = await self._pool.read(lambda conn: get_gate(conn, token.account_id, token.link_id, token.generation))
+        if gate is None or not _is_current(token, gate):
+            return _unknown()
+        now = datetime.now(UTC)
+        if ended := ended_at(token, gate, now):
+            return self._ended(request, gate, ended, now)
+        if _has_current(request, etag(gate), gate.changed_at, now):
+            return web.Response(status=304, headers=_validators(gate, now))
+        rows = await self._pool.read(lambda conn: read_feed(conn, token))
+        if rows is None or ended_at(token, rows.gate, now):
+            return await self._answer(request, token)  # it ended between the two questions
+        return _calendar(await feed_body(rows, self._pool.pool), rows.gate.calendar_name, _validators(rows.gate, now))
+
+    def _ended(self, request: web.Request, gate: Gate, ended: datetime, now: datetime) -> web.Response:
+        """The notice for some days, then 410: an error leaves stale appointments on phones, the notice clears them.
+
+        It has no Last-Modified: a program that goes by dates alone must not take it for the feed that it had.
+        """
+        if now - ended >= self._notice_days:
+            return _refusal(410, "This calendar link no longer works. Remove this calendar and subscribe again.")
+        body = notice(gate.link_id, ended)
+        tag = hashlib.sha256(body).hexdigest()[:32]
+        validators = {"ETag": f'"{tag}"', "Cache-Control": "private, no-cache", **ALWAYS}
+        if request.if_none_match and _has_current(request, tag, now, now):
+            return web.Response(status=304, headers=validators)
+        return _calendar(body, None, validators)
+
+
+def ended_at(token: FeedToken, gate: Gate, now: datetime) -> datetime | None:
+    """Since when this token opens nothing any more; None while it does."""
+    ends = [gate.revoked_at, gate.paused_at, gate.deactivated_at, gate.suspended_at]
+    if gate.expires_at and gate.expires_at <= now:
+        ends.append(gate.expires_at)
+    if token.generation < gate.generation:
+        ends.append(gate.reset_at)
+    if gate.calendar_id and not gate.calendar_ids:
+        ends.append(gate.lost_at or gate.user_changed_at)
+    return min(filter(None, ends), default=None)
+
+
+def etag(gate: Gate) -> str:
+    """Changes with everything that the body is made of: the link, its user, and the versions of the calendars in it."""
+    state = (
+        FORMAT,
+        gate.link_id,
+        gate.link_changed_at,
+        gate.user_changed_at,
+        gate.calendar_ids,
+        gate.calendar_versions,
+    )
+    return hashlib.sha256(repr(state).encode()).hexdigest()[:32]
+
+
+def last_modified(changed_at: datetime, now: datetime) -> datetime:
+    """The whole second after the change once that has come, before then the second of it.
+
+    Dates in HTTP have whole seconds. A poll in the very second of a change gets a date that the next poll cannot match,
+    so a second change in that second is not missed.
+    """
+    floor = changed_at.replace(microsecond=0)
+    return floor + SECOND if floor + SECOND <= now else floor
+
+
+def _is_current(token: FeedToken, gate: Gate) -> bool:
+    """Whether the link had this generation, and, if it is the present one, is on the key that signed it.
+
+    Without this, whoever holds an old key of the ring could sign tokens of links that have moved to a newer one.
+    """
+    if token.generation == gate.generation:
+        return token.key_id == gate.key_id
+    return 1 <= token.generation < gate.generation
+
+
+def _has_current(request: web.Request, tag: str, changed_at: datetime, now: datetime) -> bool:
+    """Whether the client has this version: by ETag if it sent any, else by date (RFC 9110, section 13.2.2)."""
+    if request.if_none_match is not None:
+        return any(known.value in (tag, "*") for known in request.if_none_match)
+    since = request.if_modified_since
+    return since is not None and changed_at <= since <= now
+
+
+def _validators(gate: Gate, now: datetime) -> dict[str, str]:
+    modified = format_datetime(last_modified(gate.changed_at, now), usegmt=True)
+    return {"ETag": f'"{etag(gate)}"', "Last-Modified": modified, "Cache-Control": "private, no-cache", **ALWAYS}
+
+
+def _calendar(body: bytes, calendar_name: str | None, validators: dict[str, str]) -> web.Response:
+    disposition = f'inline; filename="{file_name(calendar_name)}"'
+    headers = {**validators, "Content-Type": "text/calendar; charset=utf-8", "Content-Disposition": disposition}
+    return web.Response(body=body, headers=headers)
+
+
+def _unknown() -> web.Response:
+    return _refusal(404, "There is no such calendar feed.")
+
+
+def _refusal(status: int, text: str, retry_after: int | None = None) -> web.Response:
+    headers = {"Cache-Control": "no-store", **ALWAYS}
+    if retry_after:
+        headers["Retry-After"] = str(retry_after)
+    return web.Response(status=status, text=text + "\n", headers=headers)
+
+
+async def _options(_: web.Request) -> web.Response:
+    return web.Response(status=204, headers={"Allow": "GET,HEAD,OPTIONS", **ALWAYS})

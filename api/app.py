@@ -1,0 +1,87 @@
+"""The composition root: builds the aiohttp application. The only place that wires things together."""
+
+from collections.abc import AsyncIterator
+from functools import partial
+from ipaddress import IPv4Address, ip_address, ip_network
+
+from aiohttp import web
+from strawberry.aiohttp.views import GraphQLView
+from strawberry.http import GraphQLHTTPResponse
+from strawberry.types import ExecutionResult
+
+from api.auth import NotAuthenticatedError, read_bearer
+from api.context import Context, Network
+from api.errors import formatted_error
+from api.schema import schema
+from api.settings import Settings
+from db.pool import DatabaseUnreachableError, PatientPool, Pool, create_pool
+from feed.routes import FeedRoutes
+from feed.tokens import Keyring
+
+
+def create_app(settings: Settings, dsn: str) -> web.Application:
+    """The service; call inside the loop that will run it. `settings` must hold the secrets."""
+    assert settings.secret_keys is not None
+    assert settings.jwt_secret is not None
+    pool = create_pool(dsn, settings.pool_size, settings.statement_cache_size)
+    keyring = Keyring.parse(settings.secret_keys.get_secret_value())
+    view = GraphQL(pool, keyring, settings.base_url, settings.jwt_secret.get_secret_value(), graphiql=settings.graphiql)
+    patient = PatientPool(pool, settings.patience_seconds)
+    app = web.Application()
+    app.cleanup_ctx.append(lambda _: _open(pool))
+    app.router.add_route("*", "/graphql", view)
+    app.router.add_routes(FeedRoutes(patient, keyring, settings.notice_days).routes())
+    app.router.add_get("/healthz", _healthz)
+    app.router.add_get("/readyz", partial(_readyz, PatientPool(pool, patience=0)))
+    return app
+
+
+class GraphQL(GraphQLView[Context, None]):
+    """The GraphQL endpoint: makes each request's context, and gives every error its code."""
+
+    def __init__(self, pool: Pool, keyring: Keyring, public_url: str, jwt_secret: str, *, graphiql: bool) -> None:
+        super().__init__(schema, graphql_ide="graphiql" if graphiql else None, subscription_protocols=())
+        self._pool = pool
+        self._keyring = keyring
+        self._public_url = public_url
+        self._jwt_secret = jwt_secret
+
+    async def get_context(self, request: web.Request, response: web.StreamResponse) -> Context:
+        try:
+            caller = read_bearer(self._jwt_secret, request.headers.get("Authorization"))
+        except NotAuthenticatedError as exc:
+            return Context(self._pool, self._keyring, self._public_url, exc, _network(request))
+        return Context(self._pool, self._keyring, self._public_url, caller, _network(request))
+
+    async def process_result(self, request: web.Request, result: ExecutionResult) -> GraphQLHTTPResponse:
+        answer: GraphQLHTTPResponse = {"data": result.data}
+        if result.errors:
+            answer["errors"] = [formatted_error(error) for error in result.errors]
+        return answer
+
+
+async def _open(pool: Pool) -> AsyncIterator[None]:
+    async with pool:
+        yield
+
+
+def _network(request: web.Request) -> Network | None:
+    """The caller's address as a network, /24 or /48: enough for an audit, too little to follow a person."""
+    if not request.remote:
+        return None
+    address = ip_address(request.remote.partition("%")[0])
+    return ip_network((address, 24 if isinstance(address, IPv4Address) else 48), strict=False)
+
+
+async def _healthz(_: web.Request) -> web.Response:
+    """The process lives."""
+    return web.json_response({"status": "ok"})
+
+
+async def _readyz(pool: PatientPool, _: web.Request) -> web.Response:
+    """The process can serve: its database answers."""
+    try:
+        await pool.read(lambda conn: conn.fetchval("SELECT 1"))
+    except DatabaseUnreachableError:
+        return web.json_response({"status": "database unreachable"}, status=503)
+    return web.json_response({"status": "ok"})

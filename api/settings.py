@@ -1,0 +1,106 @@
+"""Settings: the environment, read once into one frozen object. Nothing else in the service reads the environment."""
+
+import re
+import secrets
+from pathlib import Path
+
+from platformdirs import user_data_path
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from feed.tokens import SHORTEST_KEY, Keyring
+from feed.urls import LONGEST_PUBLIC_URL
+
+PREFIX = "CALENDAR_FEEDS_"
+PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?")
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong; the message names it and says what it should be."""
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="ignore", hide_input_in_errors=True
+    )
+
+    database_url: SecretStr | None = Field(None, description="PostgreSQL 15 or newer; without it the embedded one runs")
+    data_dir: Path = Field(
+        default_factory=lambda: user_data_path("calendar-feeds"),
+        description="folder of the embedded PostgreSQL and of the secrets made for it",
+    )
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8080, ge=1, le=65535, description="port to listen on")
+    public_url: str | None = Field(
+        None,
+        description="where the world reaches the service, without a slash at the end; `http://{host}:{port}` if unset",
+    )
+    secret_keys: SecretStr | None = Field(
+        None, description="keys that sign feed links, `id:key,id:key`, newest first, each key of 32 characters or more"
+    )
+    jwt_secret: SecretStr | None = Field(
+        None, min_length=SHORTEST_KEY, description="secret of the HS256 bearer tokens, 32 characters or more"
+    )
+    notice_days: int = Field(30, ge=0, description="days for which a dead link serves its notice before 410; 0: none")
+    patience_seconds: float = Field(15, ge=0, le=300, description="seconds a poll waits for an unreachable database")
+    pool_size: int = Field(10, ge=1, description="connections to PostgreSQL for each process")
+    statement_cache_size: int = Field(
+        100, ge=0, description="prepared statements kept for each connection; 0 for PgBouncer before 1.21"
+    )
+    graphiql: bool = Field(False, description="serve GraphiQL to browsers that open `/graphql`")
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR")
+
+    @field_validator("public_url")
+    @classmethod
+    def _check_public_url(cls, value: str | None) -> str | None:
+        if value is not None and not (PUBLIC_URL.fullmatch(value) and len(value) <= LONGEST_PUBLIC_URL):
+            raise ValueError(f"write it like https://feeds.example.com, ASCII, at most {LONGEST_PUBLIC_URL} characters")
+        return value.rstrip("/") if value else value
+
+    @field_validator("secret_keys")
+    @classmethod
+    def _check_secret_keys(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            Keyring.parse(value.get_secret_value())
+        return value
+
+    @property
+    def base_url(self) -> str:
+        return self.public_url or f"http://{self.host}:{self.port}"
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the environment; `overrides` (from the command line) win where they are not None."""
+    return _settings(None, overrides)
+
+
+def with_kept_secrets(settings: Settings) -> Settings:
+    """The settings, with secrets that are made on first use and kept in the data folder where none are given."""
+    path = settings.data_dir / "secrets.env"
+    if not path.exists():
+        _make_secrets(path)
+    return _settings(path, settings.model_dump(exclude_unset=True))
+
+
+def _settings(env_file: Path | None, values: dict[str, object]) -> Settings:
+    given = {name: value for name, value in values.items() if value is not None}
+    try:
+        return Settings(_env_file=env_file, **given)  # type: ignore[call-arg,arg-type]  # pydantic-settings' own argument; pydantic checks the rest
+    except ValidationError as exc:
+        wrong = [f"{PREFIX}{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in exc.errors()]
+        raise SettingsError("\n".join(wrong)) from None
+
+
+def _make_secrets(path: Path) -> None:
+    """Write the file whole or not at all, readable by its owner only; another process may have been first."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    text = f"{PREFIX}SECRET_KEYS=k1:{secrets.token_hex(32)}\n{PREFIX}JWT_SECRET={secrets.token_hex(32)}\n"
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    draft.touch(mode=0o600)
+    draft.write_text(text)
+    try:
+        path.hardlink_to(draft)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()

@@ -1,0 +1,59 @@
+"""A real PostgreSQL, started once a run: the embedded one, or the server that CALENDAR_FEEDS_TEST_DATABASE_URL names."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from db.embedded import postgres
+from db.migrate import migrate
+from db.pool import Conn
+from tests.seed import Seed, Service, plant, running_service
+
+
+@pytest.fixture(scope="session")
+def server_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with ExitStack() as stack:
+        given = os.environ.get("CALENDAR_FEEDS_TEST_DATABASE_URL")
+        yield given or stack.enter_context(postgres(tmp_path_factory.mktemp("postgres")))
+
+
+@pytest.fixture(scope="session")
+async def dsn(server_dsn: str) -> AsyncIterator[str]:
+    """A migrated database of this run's own, dropped at the end."""
+    name = f"test_{uuid4().hex}"
+    admin = await asyncpg.connect(server_dsn)
+    await admin.execute(f"CREATE DATABASE {name}")
+    dsn = urlunsplit(urlsplit(server_dsn)._replace(path=f"/{name}"))
+    try:
+        await migrate(dsn)
+        yield dsn
+    finally:
+        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await admin.close()
+
+
+@pytest.fixture
+async def conn(dsn: str) -> AsyncIterator[Conn]:
+    """A connection to the database, empty of everything but its schema."""
+    conn = await asyncpg.connect(dsn)
+    await conn.execute("TRUNCATE accounts CASCADE")
+    try:
+        yield conn
+    finally:
+        await conn.close()
+
+
+@pytest.fixture
+async def seed(conn: Conn) -> Seed:
+    return await plant(conn)
+
+
+@pytest.fixture
+async def service(dsn: str) -> AsyncIterator[Service]:
+    async with running_service(dsn) as service:
+        yield service

@@ -1,0 +1,129 @@
+"""Small data for tests: an account with two users and two calendars, and quick ways to change it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from aiohttp import ClientResponse, web
+from aiohttp.test_utils import TestClient, TestServer
+from pydantic import SecretStr
+from strawberry.relay import to_base64
+
+from api.app import create_app
+from api.auth import Principal, issue_token
+from api.settings import Settings
+from db.accounts import add_account
+from db.activities import Activity, add_entries, upsert_activities
+from db.calendars import add_calendar, grant_access
+from db.pool import Conn
+from db.users import UserRecord, add_user
+
+SECRET_KEY = "k1:0123456789abcdef0123456789abcdef"
+JWT_SECRET = "a secret for the bearer tokens of the tests"
+NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+Client = TestClient[web.Request, web.Application]
+
+
+@dataclass(frozen=True)
+class Seed:
+    """`anna` administers the account and sees both calendars; `ben` sees the team's."""
+
+    conn: Conn
+    account_id: UUID
+    anna: UserRecord
+    ben: UserRecord
+    own: UUID  # Anna's calendar
+    team: UUID
+
+    async def write(self, *activities: Activity, calendars: tuple[UUID, ...] = ()) -> None:
+        """Write activities and let them stand in the calendars, Anna's if none is named."""
+        async with self.conn.transaction():
+            await upsert_activities(self.conn, self.account_id, activities, NOW)
+            for calendar_id in calendars or (self.own,):
+                await add_entries(self.conn, self.account_id, calendar_id, activities)
+
+
+async def plant(conn: Conn, name: str = "Harbour Homes") -> Seed:
+    account_id = (await add_account(conn, name, NOW)).account_id
+    anna = await add_user(
+        conn, account_id, NOW, name="Anna Müller", email="anna@example.com", administrator=True, time_zone="Europe/Berlin"
+    )
+    ben = await add_user(conn, account_id, NOW, name="Ben Okafor", email="ben@example.com")
+    own = await add_calendar(conn, account_id, NOW, name="Anna Müller", color="#4682B4")
+    team = await add_calendar(conn, account_id, NOW, name="Sales team")
+    await grant_access(conn, account_id, own, [anna.id], NOW)
+    await grant_access(conn, account_id, team, [anna.id, ben.id], NOW)
+    return Seed(conn, account_id, anna, ben, own, team)
+
+
+def meeting(external_id: str = "m1", **said: Any) -> Activity:
+    values = {"title": "Viewing", "starts_at": NOW, "ends_at": NOW + HOUR, **said}
+    return Activity(type="MEETING", status=values.pop("status", "CONFIRMED"), external_id=external_id, **values)
+
+
+def task(external_id: str = "t1", **said: Any) -> Activity:
+    return Activity(type="TASK", status=said.pop("status", "NEEDS_ACTION"), external_id=external_id, **said)
+
+
+def bearer(user: UserRecord, lifetime: timedelta = HOUR, secret: str = JWT_SECRET) -> str:
+    return issue_token(secret, Principal(user.account_id, user.id), datetime.now(UTC), lifetime)
+
+
+def calendar_node(calendar_id: UUID) -> str:
+    return to_base64("Calendar", str(calendar_id))
+
+
+def user_node(user: UserRecord) -> str:
+    return to_base64("User", str(user.id))
+
+
+def settings(**said: Any) -> Settings:
+    secrets = {"secret_keys": SecretStr(SECRET_KEY), "jwt_secret": SecretStr(JWT_SECRET)}
+    return Settings(**{**secrets, "public_url": "https://feeds.example.com", **said})
+
+
+@dataclass(frozen=True)
+class Service:
+    """The application on a real port, and what its callers do with it."""
+
+    client: Client
+
+    async def graphql(self, query: str, user: UserRecord | None = None, **variables: Any) -> dict[str, Any]:
+        """The whole answer, `{"data": …, "errors": …}`."""
+        headers = {"Authorization": f"Bearer {bearer(user)}"} if user else {}
+        async with self.client.post("/graphql", json={"query": query, "variables": variables}, headers=headers) as answer:
+            assert answer.status == 200
+            said: dict[str, Any] = await answer.json()
+            return said
+
+    async def generate(self, user: UserRecord, calendar_id: UUID | None = None, **said: Any) -> str:
+        """The private URL of the user's link, its path alone: what the server under test answers to."""
+        values = {**said, **({"calendarId": calendar_node(calendar_id)} if calendar_id else {})}
+        answer = await self.graphql(
+            "mutation ($input: GenerateCalendarUrlInput!) {"
+            " generateCalendarUrl(input: $input) { url userErrors { message path } } }",
+            user,
+            input=values,
+        )
+        payload = answer["data"]["generateCalendarUrl"]
+        assert payload["userErrors"] == []
+        return str(payload["url"]).removeprefix("https://feeds.example.com")
+
+    async def poll(self, url: str, method: str = "GET", **headers: str) -> ClientResponse:
+        answer = await self.client.request(
+            method, url, headers={name.replace("_", "-"): value for name, value in headers.items()}
+        )
+        await answer.read()
+        return answer
+
+
+@asynccontextmanager
+async def running_service(dsn: str, **said: Any) -> AsyncIterator[Service]:
+    """A service of its own with these settings."""
+    async with TestClient(TestServer(create_app(settings(**said), dsn))) as client:
+        yield Service(client)

@@ -36,7 +36,7 @@ class GenerateCalendarUrlInput:
 @strawberry.type(description="The link with its URL, or why there is none.")
 class GenerateCalendarUrlPayload:
     feed: CalendarFeed | None = strawberry.field(default=None, description="The feed that the link belongs to.")
-    link: FeedLink | None = strawberry.field(default=None, description="The link.")
+    link: FeedLink | None = strawberry.field(default=None, description="The link that was asked for.")
     url: str | None = strawberry.field(default=None, description="The link's private URL, ready to subscribe to.")
     user_errors: list[UserError] = strawberry.field(
         default_factory=list, description="What the user has to mend; empty when the link is there."

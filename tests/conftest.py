@@ -1,4 +1,4 @@
-"""A real PostgreSQL, started once a run: the embedded one, or the server that CALENDAR_FEEDS_TEST_DATABASE_URL names."""
+"""A real PostgreSQL, started once a run: the embedded one, or that of CALENDAR_FEEDS_TEST_DATABASE_URL."""
 
 import os
 from collections.abc import AsyncIterator, Iterator

@@ -51,7 +51,13 @@ class Seed:
 async def plant(conn: Conn, name: str = "Harbour Homes") -> Seed:
     account_id = (await add_account(conn, name, NOW)).account_id
     anna = await add_user(
-        conn, account_id, NOW, name="Anna Müller", email="anna@example.com", administrator=True, time_zone="Europe/Berlin"
+        conn,
+        account_id,
+        NOW,
+        name="Anna Müller",
+        email="anna@example.com",
+        administrator=True,
+        time_zone="Europe/Berlin",
     )
     ben = await add_user(conn, account_id, NOW, name="Ben Okafor", email="ben@example.com")
     own = await add_calendar(conn, account_id, NOW, name="Anna Müller", color="#4682B4")
@@ -93,10 +99,12 @@ class Service:
 
     client: Client
 
-    async def graphql(self, query: str, user: UserRecord | None = None, **variables: Any) -> dict[str, Any]:
+    async def graphql(self, query: str, caller: UserRecord | None = None, /, **variables: Any) -> dict[str, Any]:
         """The whole answer, `{"data": …, "errors": …}`."""
-        headers = {"Authorization": f"Bearer {bearer(user)}"} if user else {}
-        async with self.client.post("/graphql", json={"query": query, "variables": variables}, headers=headers) as answer:
+        headers = {"Authorization": f"Bearer {bearer(caller)}"} if caller else {}
+        async with self.client.post(
+            "/graphql", json={"query": query, "variables": variables}, headers=headers
+        ) as answer:
             assert answer.status == 200
             said: dict[str, Any] = await answer.json()
             return said

@@ -153,7 +153,7 @@ async def test_time_of_version_is_read_once_the_earlier_writer_is_done(seed: See
 
 
 async def test_entry_waits_for_a_change_of_its_activity(seed: Seed, dsn: str) -> None:
-    """A writer that changed the activity cannot see an entry that is not committed: its calendar would stay as it was."""
+    """Who changes an activity cannot see an entry that is not committed: its calendar would stay as it was."""
     await seed.write(meeting())
     activity_id: UUID = await seed.conn.fetchval("SELECT id FROM activities")
     other = await asyncpg.connect(dsn)
@@ -194,8 +194,7 @@ async def test_access_given_or_taken_touches_the_user(seed: Seed) -> None:
     project = await add_calendar(seed.conn, seed.account_id, NOW, name="Project")
     for change in (
         "INSERT INTO calendar_access (account_id, calendar_id, user_id, granted_at) VALUES ($1, $2, $3, '2020-01-01Z')",
-        "UPDATE calendar_access SET withdrawn_at = '2020-01-02Z'"
-        " WHERE account_id = $1 AND calendar_id = $2 AND user_id = $3",
+        "UPDATE calendar_access SET withdrawn_at = granted_at WHERE account_id = $1 AND calendar_id = $2 AND user_id = $3",
         "DELETE FROM calendar_access WHERE account_id = $1 AND calendar_id = $2 AND user_id = $3",
     ):
         await seed.conn.execute(change, seed.account_id, project, seed.ben.id)

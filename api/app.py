@@ -18,6 +18,8 @@ from db.pool import DatabaseUnreachableError, PatientPool, Pool, create_pool
 from feed.routes import FeedRoutes
 from feed.tokens import Keyring
 
+READY_SECONDS = 3.0  # for the database to answer a readiness probe
+
 
 def create_app(settings: Settings, dsn: str) -> web.Application:
     """The service; call inside the loop that will run it. `settings` must hold the secrets."""
@@ -32,7 +34,7 @@ def create_app(settings: Settings, dsn: str) -> web.Application:
     app.router.add_route("*", "/graphql", view)
     app.router.add_routes(FeedRoutes(patient, keyring, settings.notice_days).routes())
     app.router.add_get("/healthz", _healthz)
-    app.router.add_get("/readyz", partial(_readyz, PatientPool(pool, patience=0)))
+    app.router.add_get("/readyz", partial(_readyz, PatientPool(pool, READY_SECONDS)))
     return app
 
 

@@ -53,7 +53,8 @@ def create_pool(dsn: str, max_size: int = 10, statement_cache_size: int = 100) -
 class PatientPool:
     """Runs reads on a pool and waits for the database while it is away, so that a restart or failover passes unnoticed.
 
-    At most `most_waiting` reads wait at once: beyond that, and after `patience` seconds, `DatabaseUnreachableError`.
+    A read takes `patience` seconds at the most (0: it is tried once), and at most `most_waiting` reads wait at once;
+    beyond that `DatabaseUnreachableError`.
     """
 
     def __init__(self, pool: Pool, patience: float, most_waiting: int = 1_000) -> None:
@@ -64,28 +65,28 @@ class PatientPool:
 
     async def read(self, query: Callable[[Conn], Awaitable[T]]) -> T:
         """Run `query`, which must change nothing, on a connection; again if the connection is lost."""
+        deadline = asyncio.get_running_loop().time() + (self._patience or COMMAND_TIMEOUT)
         try:
-            return await self._once(query)
+            return await self._once(query, deadline)
         except CONNECTION_LOST as exc:
-            if self._waiting >= self._most_waiting:
+            if not self._patience or self._waiting >= self._most_waiting:
                 raise DatabaseUnreachableError from exc
             if self._waiting == 0:
                 log.warning("database away", error=type(exc).__name__)
         self._waiting += 1
         try:
-            async with asyncio.timeout(self._patience):
-                return await self._again(query)
-        except TimeoutError as exc:
-            raise DatabaseUnreachableError from exc
+            return await self._again(query, deadline)
         finally:
             self._waiting -= 1
 
-    async def _again(self, query: Callable[[Conn], Awaitable[T]]) -> T:
-        while True:
+    async def _again(self, query: Callable[[Conn], Awaitable[T]], deadline: float) -> T:
+        """Try until the deadline; the clock is asked, as asyncpg may answer a cancellation with an error of its own."""
+        while asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(RETRY_SECONDS)
             with suppress(*CONNECTION_LOST):
-                return await self._once(query)
+                return await self._once(query, deadline)
+        raise DatabaseUnreachableError
 
-    async def _once(self, query: Callable[[Conn], Awaitable[T]]) -> T:
-        async with self.pool.acquire(timeout=CONNECT_TIMEOUT) as conn:
+    async def _once(self, query: Callable[[Conn], Awaitable[T]], deadline: float) -> T:
+        async with asyncio.timeout_at(deadline), self.pool.acquire(timeout=CONNECT_TIMEOUT) as conn:
             return await query(conn)

@@ -193,10 +193,11 @@ async def test_access_given_or_taken_touches_the_user(seed: Seed) -> None:
     times = [await touched()]
     project = await add_calendar(seed.conn, seed.account_id, NOW, name="Project")
     for change in (
-        "INSERT INTO calendar_access (account_id, calendar_id, user_id, granted_at) VALUES ($1, $2, $3, '2020-01-01Z')",
-        "UPDATE calendar_access SET withdrawn_at = granted_at WHERE account_id = $1 AND calendar_id = $2 AND user_id = $3",
+        "INSERT INTO calendar_access (account_id, calendar_id, user_id, granted_at) VALUES ($1, $2, $3, $4)",
+        "UPDATE calendar_access SET withdrawn_at = $4 WHERE account_id = $1 AND calendar_id = $2 AND user_id = $3",
         "DELETE FROM calendar_access WHERE account_id = $1 AND calendar_id = $2 AND user_id = $3",
     ):
-        await seed.conn.execute(change, seed.account_id, project, seed.ben.id)
+        long_ago = [NOW] if "$4" in change else []
+        await seed.conn.execute(change, seed.account_id, project, seed.ben.id, *long_ago)
         times.append(await touched())
     assert times == sorted(set(times))

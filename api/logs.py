@@ -1,11 +1,16 @@
-"""Logs: one JSON object a line on standard error, and never a path, because a feed's path holds its token."""
+"""Logs: one JSON object a line on standard error, or words for people if that is a terminal.
+
+Never a path, because a feed's path holds its token, and so never a request that could not be read.
+"""
 
 import logging
 import sys
 
 import structlog
 from aiohttp.abc import AbstractAccessLogger
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web import BaseRequest, Request, StreamResponse
+from structlog.stdlib import ProcessorFormatter
 from structlog.typing import Processor
 
 
@@ -13,22 +18,27 @@ def configure_logs(level: str) -> None:
     """Send our own log and that of the libraries through one formatter."""
     shared: list[Processor] = [structlog.stdlib.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True)]
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*shared, ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
     )
+    renderers: list[Processor] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    if sys.stderr.isatty():
+        renderers = [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     handler = logging.StreamHandler(sys.stderr)
-    renderer: list[Processor] = [
-        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-        structlog.processors.format_exc_info,
-    ]
+    handler.addFilter(_without_requests)
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            processors=[*renderer, structlog.processors.JSONRenderer()], foreign_pre_chain=shared
-        )
+        ProcessorFormatter(processors=[ProcessorFormatter.remove_processors_meta, *renderers], foreign_pre_chain=shared)
     )
     logging.basicConfig(handlers=[handler], level=level, force=True)
-    logging.getLogger("asyncio").setLevel(max(logging.INFO, logging.getLevelName(level)))
+    logging.getLogger("alembic").setLevel(max(logging.WARNING, logging.getLevelName(level)))
+
+
+def _without_requests(record: logging.LogRecord) -> bool:
+    """Take out what aiohttp says of a malformed request: it repeats the request's line, token and all."""
+    if record.exc_info and isinstance(record.exc_info[1], HttpProcessingError):
+        record.msg, record.args, record.exc_info = "malformed request", (), None
+    return True
 
 
 class AccessLogger(AbstractAccessLogger):

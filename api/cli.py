@@ -1,0 +1,188 @@
+"""The command `calendar-feeds`."""
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+from zoneinfo import available_timezones
+
+import asyncpg
+import typer
+import uvloop
+
+from api.database import DatabaseError, database, ping, prepare
+from api.demo import DemoAccount, demo_json, demo_text, sample_link_url, user_token
+from api.directory import NotFoundError, pick
+from api.importing import import_files
+from api.logs import configure_logs
+from api.sample import fill_sample
+from api.schema import sdl
+from api.server import serve as run_service
+from api.settings import PREFIX, Settings, SettingsError, load_settings, with_kept_secrets
+from db.accounts import list_accounts
+from db.embedded import EmbeddedPostgresError
+from db.migrate import SchemaError, migrate
+from db.users import list_users
+from feed.tokens import Keyring
+
+USER_FACING = (SettingsError, DatabaseError, SchemaError, EmbeddedPostgresError, NotFoundError)
+T = TypeVar("T")
+
+app = typer.Typer(
+    help="Private calendar subscription links for the meetings, calls and tasks of a CRM.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        help=f"PostgreSQL 15 or newer, in place of the embedded one. [{PREFIX}DATABASE_URL]", show_default=False
+    ),
+]
+Port = Annotated[int | None, typer.Option(help=f"Port to listen on. [{PREFIX}PORT, 8080]", show_default=False)]
+AccountName = Annotated[str, typer.Option(help="The account, by name or id.")]
+
+
+def main() -> None:
+    """Run the command; what a user can mend is one sentence on standard error, and exit status 1."""
+    try:
+        app()
+    except USER_FACING as exc:
+        print(f"calendar-feeds: {exc}", file=sys.stderr)  # noqa: T201  # a command's own output
+        sys.exit(1)
+
+
+@app.command()
+def demo(
+    database_url: DatabaseUrl = None,
+    port: Port = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON line with addresses and bearer tokens.")] = False,
+) -> None:
+    """Serve sample data: two agencies, their people, calendars and activities around today."""
+    settings = with_kept_secrets(load_settings(database_url=database_url, port=port, graphiql=True))
+    configure_logs(settings.log_level)
+    with database(settings) as dsn:
+        _run(_demo(settings, dsn, json=json))
+
+
+@app.command()
+def serve(database_url: DatabaseUrl = None, port: Port = None) -> None:
+    """Serve the API and the feeds."""
+    settings = _with_secrets(load_settings(database_url=database_url, port=port))
+    configure_logs(settings.log_level)
+    with database(settings) as dsn:
+        _run(_serve(settings, dsn))
+
+
+@app.command("migrate")
+def migrate_command(database_url: DatabaseUrl = None) -> None:
+    """Bring the database to this release's schema."""
+    with database(load_settings(database_url=database_url)) as dsn:
+        _run(_migrate(dsn))
+    typer.echo("The database has this release's schema.")
+
+
+@app.command()
+def token(
+    account: AccountName,
+    user: Annotated[str, typer.Option(help="The user, by e-mail address or id.")],
+    hours: Annotated[float, typer.Option(help="For how long the token is valid.", min=0)] = 24,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Print a bearer token for a user."""
+    settings = _with_secrets(load_settings(database_url=database_url))
+    with database(settings) as dsn:
+        typer.echo(_run(_token(settings, dsn, account, user, timedelta(hours=hours))))
+
+
+@app.command()
+def schema() -> None:
+    """Print the GraphQL schema (SDL)."""
+    typer.echo(sdl(), nl=False)
+
+
+def _zone(name: str) -> str:
+    if name not in available_timezones():
+        raise typer.BadParameter("use a name of the IANA database, like Europe/Berlin")
+    return name
+
+
+@app.command("import")
+def import_command(
+    files: Annotated[list[Path], typer.Argument(help="iCalendar files (.ics).")],
+    account: AccountName,
+    calendar: Annotated[str, typer.Option(help="The calendar, by name, external id or id.")],
+    time_zone: Annotated[
+        str, typer.Option(help="The zone of times that name none, unless the file does.", callback=_zone)
+    ] = "UTC",
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Bring iCalendar files in as activities of a calendar; again, and only what changed is written.
+
+    Exit status: 0 everything is in, 1 some components were refused, 2 nothing could be done.
+    """
+    settings = load_settings(database_url=database_url)
+    with database(settings) as dsn:
+        _run(prepare(settings, dsn))
+        status = _run(import_files(dsn, files, account, calendar, time_zone))
+    raise typer.Exit(status)
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+def _with_secrets(settings: Settings) -> Settings:
+    """Beside the embedded database secrets are made and kept; a database of your own needs secrets of your own."""
+    if settings.database_url is None:
+        return with_kept_secrets(settings)
+    missing = [f"{PREFIX}{name.upper()}" for name in ("secret_keys", "jwt_secret") if getattr(settings, name) is None]
+    if missing:
+        raise SettingsError(f"Set {' and '.join(missing)}: a database of your own needs secrets of your own.")
+    return settings
+
+
+async def _demo(settings: Settings, dsn: str, *, json: bool) -> None:
+    await ping(dsn)
+    await migrate(dsn)
+    now = datetime.now(UTC)
+    assert settings.secret_keys is not None
+    keyring = Keyring.parse(settings.secret_keys.get_secret_value())
+    conn = await asyncpg.connect(dsn)
+    try:
+        accounts = [DemoAccount(a.name, await list_users(conn, a.account_id)) for a in await fill_sample(conn, now)]
+        link_url = await sample_link_url(conn, settings, keyring, accounts[0].users[0], now)
+    finally:
+        await conn.close()
+    said = demo_json(settings, accounts, now) if json else demo_text(settings, accounts, link_url, now)
+    await run_service(settings, dsn, lambda: typer.echo(said))
+
+
+async def _serve(settings: Settings, dsn: str) -> None:
+    await prepare(settings, dsn)
+    await run_service(settings, dsn, lambda: typer.echo(f"calendar-feeds serves on {settings.base_url}"))
+
+
+async def _migrate(dsn: str) -> None:
+    await ping(dsn)
+    await migrate(dsn)
+
+
+async def _token(settings: Settings, dsn: str, account: str, user: str, lifetime: timedelta) -> str:
+    await prepare(settings, dsn)
+    conn = await asyncpg.connect(dsn)
+    try:
+        owner = pick("account", account, [(a, (a.name, str(a.account_id))) for a in await list_accounts(conn)])
+        users = [(u, (u.email or u.name, str(u.id))) for u in await list_users(conn, owner.account_id)]
+    finally:
+        await conn.close()
+    found = pick("user", user, users)
+    return user_token(settings, found.account_id, found.id, datetime.now(UTC), lifetime)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""What `calendar-feeds demo` prints: for a newcomer, or as one JSON line for scripts."""
+
+import json
+import shlex
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from api.auth import Principal, issue_token
+from api.settings import Settings
+from db.links import add_link, get_link
+from db.pool import Conn
+from db.users import UserRecord
+from feed.body import ALL_CALENDARS
+from feed.tokens import Keyring
+from feed.urls import link_url
+
+TOKEN_LIFETIME = timedelta(days=1)
+QUERY = "{ calendarFeeds { name url } }"
+
+
+@dataclass(frozen=True, slots=True)
+class DemoAccount:
+    name: str
+    users: list[UserRecord]
+
+
+def demo_json(settings: Settings, accounts: list[DemoAccount], now: datetime) -> str:
+    """One line: where it serves, and a bearer token for each user, valid for a day."""
+    described = [
+        {
+            "name": account.name,
+            "users": [
+                {
+                    "email": user.email,
+                    "name": user.name,
+                    "administrator": user.administrator,
+                    "active": user.active,
+                    "token": user_token(settings, user.account_id, user.id, now),
+                }
+                for user in account.users
+            ],
+        }
+        for account in accounts
+    ]
+    return json.dumps({"url": settings.base_url, "graphqlUrl": f"{settings.base_url}/graphql", "accounts": described})
+
+
+def demo_text(settings: Settings, accounts: list[DemoAccount], link_url: str, now: datetime) -> str:
+    """What a newcomer does next."""
+    user = accounts[0].users[0]
+    body = shlex.quote(json.dumps({"query": QUERY}))
+    token = user_token(settings, user.account_id, user.id, now)
+    return f"""calendar-feeds serves the sample account "{accounts[0].name}" on {settings.base_url}
+
+  1. List the calendar feeds of {user.name}, its administrator:
+
+curl -s {settings.base_url}/graphql -H 'Content-Type: application/json' \\
+  -H 'Authorization: Bearer {token}' \\
+  -d {body}
+
+  2. Subscribe to all their calendars: paste this private link into a calendar program, or
+
+curl -s {link_url}
+
+  3. Try queries and mutations in the browser: {settings.base_url}/graphql
+     (put the header {{"Authorization": "Bearer …"}} of the first command under Headers)
+
+The data is kept in {settings.data_dir}. Stop with Ctrl-C.
+"""
+
+
+def user_token(
+    settings: Settings, account_id: UUID, user_id: UUID, now: datetime, lifetime: timedelta = TOKEN_LIFETIME
+) -> str:
+    assert settings.jwt_secret is not None
+    return issue_token(settings.jwt_secret.get_secret_value(), Principal(account_id, user_id), now, lifetime)
+
+
+async def sample_link_url(conn: Conn, settings: Settings, keyring: Keyring, user: UserRecord, now: datetime) -> str:
+    """The URL of the user's default link to all calendars."""
+    key = (user.account_id, user.id, None, "")
+    link = await get_link(conn, *key) or await add_link(conn, *key, keyring.newest, now)
+    return (link and link_url(keyring, settings.base_url, link, ALL_CALENDARS)) or "(generate one in GraphiQL)"

@@ -1,0 +1,248 @@
+"""The sample data of the demo: two agencies, their people, calendars, and some hundred activities around today."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from uuid import NAMESPACE_URL, UUID, uuid5
+from zoneinfo import ZoneInfo
+
+from db.accounts import AccountRecord, add_account, list_accounts
+from db.activities import Activity, Participant, add_entries, upsert_activities
+from db.calendars import add_calendar, grant_access
+from db.pool import Conn
+from db.users import UserRecord, add_user
+
+CRM = "https://crm.example.com/activities"
+DAYS_BACK, DAYS_AHEAD = 20, 40
+SATURDAY = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    name: str
+    email: str
+    time_zone: str
+    locale: str
+    color: str
+    deactivated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Agency:
+    """An account of the sample. The first person is its administrator; all see the team's and project's calendars."""
+
+    name: str
+    people: tuple[Person, ...]
+    team: str
+    project: str
+    meeting: str  # what a meeting is called here
+    places: tuple[str, ...]
+    clients: tuple[Participant, ...]
+
+
+REAL_ESTATE = Agency(
+    name="Harbour Homes",
+    people=(
+        Person("Anna Müller", "anna@harbour-homes.example", "Europe/Berlin", "de", "#4682B4"),
+        Person("Zoë van den Berg", "zoe@harbour-homes.example", "Europe/Amsterdam", "nl", "#2E8B57"),
+        Person("佐藤 美咲", "misaki@harbour-homes.example", "Asia/Tokyo", "en", "#B22222"),
+        Person("محمد الفاسي", "mohammed@harbour-homes.example", "Africa/Casablanca", "fr", "#8A2BE2"),
+        Person("Peter Old", "peter@harbour-homes.example", "Europe/London", "en", "#708090", deactivated=True),
+    ),
+    team="Sales team",
+    project="Quayside development",
+    meeting="Viewing",
+    places=(
+        "Hafenstraße 12, Hamburg",
+        "Keizersgracht 174, Amsterdam",
+        "Quayside 3, apartment 4B",
+        "12 Rue de Fès, Rabat",
+    ),
+    clients=(
+        Participant("Ana Pérez", "ana@contoso.example", "ACCEPTED"),
+        Participant("Jörg Groß", "joerg.gross@example.org", "NEEDS_ACTION"),
+        Participant("Νίκος Παπαδόπουλος", None, "TENTATIVE"),
+        Participant('O\'Brien, "Pat"', "pat@example.net", "DECLINED"),
+    ),
+)
+INVESTIGATIONS = Agency(
+    name="Blackwood Investigations",
+    people=(
+        Person("Dana Reyes", "dana@blackwood.example", "America/New_York", "en", "#4682B4"),
+        Person("Олена Шевченко", "olena@blackwood.example", "Europe/Kyiv", "en", "#DAA520"),
+        Person("Sam O'Neill", "sam@blackwood.example", "America/Los_Angeles", "en", "#CD5C5C"),
+        Person("Lee Former", "lee@blackwood.example", "America/Chicago", "en", "#708090", deactivated=True),
+    ),
+    team="Field team",
+    project="Case 2291",
+    meeting="Interview",
+    places=("County court, room 4", "41 Elm Street; back door", "Phone booth C:\\New wing", "Diner, Route 9"),
+    clients=(
+        Participant("Morgan Kim", "morgan@example.com", "ACCEPTED"),
+        Participant("अदिति शर्मा", "aditi@example.com", "NEEDS_ACTION"),
+        Participant(None, "witness@example.net", "TENTATIVE"),
+    ),
+)
+AGENCIES = (REAL_ESTATE, INVESTIGATIONS)
+
+
+async def fill_sample(conn: Conn, now: datetime) -> list[AccountRecord]:
+    """Make the sample accounts that are not there yet, in one transaction each; all sample accounts."""
+    names = [agency.name for agency in AGENCIES]
+    there = {account.name for account in await list_accounts(conn)}
+    for agency in AGENCIES:
+        if agency.name not in there:
+            async with conn.transaction():
+                await _fill(conn, agency, now)
+    return sorted((a for a in await list_accounts(conn) if a.name in names), key=lambda a: names.index(a.name))
+
+
+async def _fill(conn: Conn, agency: Agency, now: datetime) -> None:
+    account_id = (await add_account(conn, agency.name, now)).account_id
+    users = [
+        await _add_person(conn, account_id, person, now, administrator=person is agency.people[0])
+        for person in agency.people
+    ]
+    own = {}
+    for user, person in zip(users, agency.people, strict=True):
+        own[user.id] = await _add_calendar(conn, account_id, user.name, person.color, [user], now)
+    team = await _add_calendar(conn, account_id, agency.team, "#FF8C00", users, now)
+    project = await _add_calendar(conn, account_id, agency.project, "#20B2AA", users, now)
+    standing = defaultdict(list)
+    for plan in _plan(agency, [user for user in users if user.active], now.date()):
+        calendars = (*(own[agent.id] for agent in plan.agents), *[team] * plan.team, *[project] * plan.project)
+        for calendar_id in calendars:
+            standing[calendar_id].append(plan.activity)
+    everything = {a.external_id: a for activities in standing.values() for a in activities}
+    await upsert_activities(conn, account_id, list(everything.values()), now)
+    for calendar_id, activities in standing.items():
+        await add_entries(conn, account_id, calendar_id, activities)
+
+
+async def _add_calendar(
+    conn: Conn, account_id: UUID, name: str, color: str, users: list[UserRecord], now: datetime
+) -> UUID:
+    calendar_id = await add_calendar(conn, account_id, now, name=name, color=color)
+    await grant_access(conn, account_id, calendar_id, [user.id for user in users], now)
+    return calendar_id
+
+
+async def _add_person(
+    conn: Conn, account_id: UUID, person: Person, now: datetime, *, administrator: bool
+) -> UserRecord:
+    return await add_user(
+        conn,
+        account_id,
+        now,
+        name=person.name,
+        email=person.email,
+        administrator=administrator,
+        time_zone=person.time_zone,
+        locale=person.locale,
+        deactivated_at=now if person.deactivated else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An activity, and the calendars that it stands in: those of these people, the team's, the project's."""
+
+    activity: Activity
+    agents: tuple[UserRecord, ...]
+    team: bool = False
+    project: bool = False
+
+
+def _plan(agency: Agency, agents: list[UserRecord], today: date) -> Iterator[Standing]:
+    """Everything that happens in the agency: some things on each working day, and one of each rare thing."""
+    for offset in range(-DAYS_BACK, DAYS_AHEAD):
+        day = today + timedelta(days=offset)
+        if day.weekday() < SATURDAY:
+            yield from _working_day(agency, agents, day, offset)
+    yield from _rare(agents, today)
+
+
+def _working_day(agency: Agency, agents: list[UserRecord], day: date, offset: int) -> Iterator[Standing]:
+    agent, colleague = agents[offset % len(agents)], agents[(offset + 1) % len(agents)]
+    client = agency.clients[offset % len(agency.clients)]
+    name = client.name or client.email
+    past = offset < 0
+    yield Standing(
+        _activity(
+            "MEETING",
+            f"{agency.meeting}: {name}",
+            agent,
+            at=(day, time(9 + offset % 8, 30), timedelta(minutes=45)),
+            location=agency.places[offset % len(agency.places)],
+            participants=(client, Participant(agent.name, agent.email, "ACCEPTED")),
+            description=f"{name} comes for the second time.\nBring: plans, keys; the contract.",
+        ),
+        (agent, colleague) if offset % 3 == 0 else (agent,),
+        team=True,
+    )
+    if offset % 2 == 0:
+        call = _activity("CALL", f"Call back {name}", agent, at=(day, time(14), timedelta()), participants=(client,))
+        yield Standing(call, (agent,))
+    if offset % 3 == 1:
+        status = "COMPLETED" if past else "NEEDS_ACTION"
+        task = _activity("TASK", f"Send offer to {name}", agent, due_on=day, priority="HIGH", status=status)
+        yield Standing(task, (agent,), project=True)
+    if offset % 4 == 1:
+        due = datetime.combine(day, time(17), ZoneInfo(agent.time_zone))
+        yield Standing(_activity("TASK", f"File report on {name}", agent, due_at=due, priority="LOW"), (agent,))
+    if offset % 5 == 0:
+        note = _activity("NOTE", f"Note on {name}", agent, description="Prefers e-mail. Has two dogs.")
+        yield Standing(note, (agent,), project=True)
+
+
+def _rare(agents: list[UserRecord], today: date) -> Iterator[Standing]:
+    boss, colleague = agents[0], agents[1]
+    soon = today + timedelta(days=2)
+    hour = timedelta(hours=1)
+    private = _activity("MEETING", "Dentist", boss, at=(soon, time(8), hour), location="Dr. Weiß", private=True)
+    yield Standing(private, (boss,), team=True)
+    cancelled = _activity("MEETING", "Lunch with the bank", boss, at=(soon, time(12), hour), status="CANCELLED")
+    yield Standing(cancelled, (boss, colleague))
+    tentative = _activity("MEETING", "Photo session", colleague, at=(soon, time(15), hour), status="TENTATIVE")
+    yield Standing(tentative, (colleague,), project=True)
+    late = _activity("CALL", "Overseas call across midnight", boss, at=(soon, time(23, 30), hour))
+    yield Standing(late, (boss,))
+    fair = _activity("MEETING", "Trade fair", boss, on=(today + timedelta(days=9), 3), location="Messe, Halle 7")
+    yield Standing(fair, (), team=True)
+    holiday = _activity("MEETING", "Office closed", boss, on=(today + timedelta(days=20), 1))
+    yield Standing(holiday, (), team=True)
+    someday = _activity("TASK", "Tidy the archive", colleague, description="No deadline: kept, never exported.")
+    yield Standing(someday, (colleague,))
+
+
+def _activity(
+    kind: str,
+    title: str,
+    owner: UserRecord,
+    *,
+    at: tuple[date, time, timedelta] | None = None,
+    on: tuple[date, int] | None = None,
+    due_at: datetime | None = None,
+    **said: Any,
+) -> Activity:
+    """An activity `at` a day, local time and length, `on` a day for some days, or due; its key says which it is."""
+    starts_at = datetime.combine(at[0], at[1], ZoneInfo(owner.time_zone)).astimezone(UTC) if at else None
+    moment = starts_at or due_at or said.get("due_on") or (on and on[0]) or title
+    external_id = f"{kind.lower()}-{uuid5(NAMESPACE_URL, f'{CRM}/{kind}/{title}/{owner.email}/{moment}').hex[:12]}"
+    activity = Activity(
+        type=kind,
+        status="NEEDS_ACTION" if kind == "TASK" else "CONFIRMED",
+        external_id=external_id,
+        owner_id=owner.id,
+        title=title,
+        url=f"{CRM}/{external_id}",
+        starts_at=starts_at,
+        ends_at=starts_at + at[2] if starts_at and at and at[2] else None,
+        starts_on=on[0] if on else None,
+        ends_on=on[0] + timedelta(days=on[1]) if on else None,
+        due_at=due_at,
+        time_zone=owner.time_zone if at or due_at else None,
+    )
+    return replace(activity, **said)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, asynccontextmanager
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -22,19 +22,32 @@ def server_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield given or stack.enter_context(postgres(tmp_path_factory.mktemp("postgres")))
 
 
-@pytest.fixture(scope="session")
-async def dsn(server_dsn: str) -> AsyncIterator[str]:
-    """A migrated database of this run's own, dropped at the end."""
+@asynccontextmanager
+async def new_database(server_dsn: str) -> AsyncIterator[str]:
+    """A database of this run's own, dropped at the end."""
     name = f"test_{uuid4().hex}"
     admin = await asyncpg.connect(server_dsn)
     await admin.execute(f"CREATE DATABASE {name}")
-    dsn = urlunsplit(urlsplit(server_dsn)._replace(path=f"/{name}"))
     try:
-        await migrate(dsn)
-        yield dsn
+        yield urlunsplit(urlsplit(server_dsn)._replace(path=f"/{name}"))
     finally:
         await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
         await admin.close()
+
+
+@pytest.fixture(scope="session")
+async def dsn(server_dsn: str) -> AsyncIterator[str]:
+    """A migrated database."""
+    async with new_database(server_dsn) as dsn:
+        await migrate(dsn)
+        yield dsn
+
+
+@pytest.fixture
+async def empty_database(server_dsn: str) -> AsyncIterator[str]:
+    """A database without a schema."""
+    async with new_database(server_dsn) as dsn:
+        yield dsn
 
 
 @pytest.fixture

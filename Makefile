@@ -1,0 +1,56 @@
+# make demo: the service on sample data.  make test: every check.  make install: the set-up alone.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install
+
+.PHONY: demo install test lint types layers schema tests lock
+
+demo: install
+	@$(BIN)/calendar-feeds demo
+
+install: .venv/installed
+
+test: lint types layers schema tests
+	@echo "== all passed: ruff, mypy --strict, import-linter, schema.graphql, pytest"
+
+lint: .venv/installed-dev
+	@echo "== ruff: style, mistakes, formatting"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: .venv/installed-dev
+	@echo "== mypy --strict: types"
+	@$(BIN)/mypy
+
+layers: .venv/installed-dev
+	@echo "== import-linter: api → feed → db, never back"
+	@$(BIN)/lint-imports --no-cache
+
+schema: .venv/installed-dev
+	@echo "== schema.graphql: is it what the service serves?"
+	@$(BIN)/calendar-feeds schema | diff schema.graphql -
+
+tests: .venv/installed-dev
+	@echo "== pytest: a real PostgreSQL, real HTTP"
+	@$(BIN)/pytest
+
+# Dependencies come as wheels whose hashes are written down, so no compiler is needed and a build can be repeated.
+.venv/installed: pyproject.toml requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "calendar-feeds needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	@echo "== installing into .venv"
+	@$(PYTHON) -m venv .venv
+	@$(PIP) --only-binary :all: --require-hashes -r requirements.txt
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/installed-dev: .venv/installed requirements-dev.txt
+	@echo "== installing the tools of the tests into .venv"
+	@$(PIP) --only-binary :all: --require-hashes -r requirements-dev.txt
+	@touch $@
+
+# Write both lock files anew from pyproject.toml (needs uv).
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
+lock:
+	$(LOCK) --upgrade pyproject.toml --extra build --extra dev -o requirements-dev.txt
+	$(LOCK) pyproject.toml --extra build -c requirements-dev.txt -o requirements.txt

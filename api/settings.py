@@ -38,9 +38,7 @@ class Settings(BaseSettings):
     secret_keys: SecretStr | None = Field(
         None, description="keys that sign feed links, `id:key,id:key`, newest first, each key of 32 characters or more"
     )
-    jwt_secret: SecretStr | None = Field(
-        None, min_length=SHORTEST_KEY, description="secret of the HS256 bearer tokens, 32 characters or more"
-    )
+    jwt_secret: SecretStr | None = Field(None, description="secret of the HS256 bearer tokens, 32 characters or more")
     notice_days: int = Field(30, ge=0, description="days for which a dead link serves its notice before 410; 0: none")
     patience_seconds: float = Field(15, ge=0, le=300, description="seconds a poll waits for an unreachable database")
     pool_size: int = Field(10, ge=1, description="connections to PostgreSQL for each process")
@@ -62,6 +60,13 @@ class Settings(BaseSettings):
     def _check_secret_keys(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
             Keyring.parse(value.get_secret_value())
+        return value
+
+    @field_validator("jwt_secret")
+    @classmethod
+    def _check_jwt_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value) < SHORTEST_KEY:
+            raise ValueError(f"must have at least {SHORTEST_KEY} characters: `openssl rand -hex 32`")
         return value
 
     @property
@@ -87,7 +92,10 @@ def _settings(env_file: Path | None, values: dict[str, object]) -> Settings:
     try:
         return Settings(_env_file=env_file, **given)  # type: ignore[call-arg,arg-type]  # pydantic-settings' own argument; pydantic checks the rest
     except ValidationError as exc:
-        wrong = [f"{PREFIX}{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in exc.errors()]
+        wrong = [
+            f"{PREFIX}{'_'.join(map(str, e['loc'])).upper()}: {e['msg'].removeprefix('Value error, ')}"
+            for e in exc.errors()
+        ]
         raise SettingsError("\n".join(wrong)) from None
 
 

@@ -1,0 +1,72 @@
+"""The command: what it prints, where it fails, and what its log never holds."""
+
+import socket
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from api.schema import sdl
+from tests.process import fetch, run, running
+
+ANNA = "anna@harbour-homes.example"
+
+
+def test_schema_prints_the_schema_and_needs_nothing(tmp_path: Path) -> None:
+    said = run(tmp_path / "data", "schema")
+    assert (said.returncode, said.stdout, said.stderr) == (0, sdl(), "")
+    assert not (tmp_path / "data").exists()
+
+
+def test_serve_and_token_need_secrets_beside_a_database_of_your_own(tmp_path: Path, empty_database: str) -> None:
+    message = (
+        "calendar-feeds: Set CALENDAR_FEEDS_SECRET_KEYS and CALENDAR_FEEDS_JWT_SECRET:"
+        " a database of your own needs secrets of your own.\n"
+    )
+    for command in (["serve"], ["token", "--account", "a", "--user", "u"]):
+        said = run(tmp_path / "data", *command, database_url=empty_database)
+        assert (said.returncode, said.stderr) == (1, message)
+
+
+def test_serve_refuses_a_database_without_the_schema(tmp_path: Path, empty_database: str) -> None:
+    secrets = {"secret_keys": "k1:" + "x" * 32, "jwt_secret": "y" * 32}
+    said = run(tmp_path / "data", "serve", database_url=empty_database, **secrets)
+    message = "calendar-feeds: The database has schema none: run `calendar-feeds migrate` of this release first.\n"
+    assert (said.returncode, said.stderr) == (1, message)
+
+
+def test_wrong_setting_is_one_line(tmp_path: Path) -> None:
+    said = run(tmp_path / "data", "serve", port="http")
+    assert said.returncode == 1
+    assert said.stderr.startswith("calendar-feeds: CALENDAR_FEEDS_PORT: Input should be a valid integer")
+
+
+def test_token_names_what_there_is_when_it_finds_nothing(tmp_path: Path) -> None:
+    with running(tmp_path / "data", "demo", "--json") as demo:
+        said = run(demo.data_dir, "token", "--account", "Nobody", "--user", ANNA)
+        there = "'Harbour Homes', 'Blackwood Investigations'"
+        message = f"calendar-feeds: There is no account 'Nobody'; there is {there}.\n"
+        assert (said.returncode, said.stdout, said.stderr) == (1, "", message)
+        said = run(demo.data_dir, "token", "--account", "Blackwood Investigations", "--user", ANNA)
+        there = ", ".join(f"'{name}@blackwood.example'" for name in ("dana", "olena", "sam", "lee"))
+        message = f"calendar-feeds: There is no user '{ANNA}'; there is {there}.\n"
+        assert (said.returncode, said.stdout, said.stderr) == (1, "", message)
+
+
+def test_log_at_its_most_talkative_holds_no_secret(tmp_path: Path) -> None:
+    with running(tmp_path / "data", "demo", "--json", log_level="DEBUG") as demo:
+        token = demo.user(ANNA)["token"]
+        url = demo.generate(token)
+        for path in (url, url.replace("/feeds/cf1_", "/feeds/cf1_x"), url + "/more", url.replace("/feeds/", "/other/")):
+            fetch(path)
+        where = urlsplit(url)
+        with socket.create_connection((where.hostname, where.port)) as malformed:
+            malformed.sendall(f"GET {where.path} with spaces HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            assert malformed.recv(100).startswith(b"HTTP/1.0 400")
+        demo.graphql(token, "{ calendarFeeds { name } }")
+    log = (tmp_path / "data.log").read_text()
+    secrets = (tmp_path / "data" / "secrets.env").read_text().split("\n")
+    values = [line.partition("=")[2].removeprefix("k1:") for line in secrets if line]
+    assert len(values) == 2
+    for secret in (where.path.split("/")[2], token, *values, "Dentist"):
+        assert secret not in log
+    assert '"route": "/feeds/{token}/{name}.ics"' in log
+    assert '"malformed request"' in log

@@ -1,0 +1,77 @@
+"""Settings: named when they are wrong, never repeated, kept where they are made."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from api.settings import PREFIX, SettingsError, load_settings, with_kept_secrets
+from feed.tokens import Keyring
+
+
+@pytest.fixture(autouse=True)
+def empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("DATABASE_URL", "SECRET_KEYS", "JWT_SECRET", "PUBLIC_URL", "PORT", "HOST"):
+        monkeypatch.delenv(PREFIX + name, raising=False)
+    monkeypatch.setenv(PREFIX + "DATA_DIR", str(tmp_path / "data"))
+
+
+URL_HINT = "write it like https://feeds.example.com, ASCII, at most 80 characters"
+KEY_HINT = "must have at least 32 characters: `openssl rand -hex 32`"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("PORT", "http", "Input should be a valid integer, unable to parse string as an integer"),
+        ("PORT", "70000", "Input should be less than or equal to 65535"),
+        ("PUBLIC_URL", "feeds.example.com", URL_HINT),
+        ("PUBLIC_URL", "https://feeds.example.com/?a=b", URL_HINT),
+        ("PUBLIC_URL", "https://" + "h" * 80, URL_HINT),
+        ("JWT_SECRET", "hunter2", KEY_HINT),
+        ("SECRET_KEYS", "k1:hunter2", f"key 1 (k1) {KEY_HINT}"),
+    ],
+)
+def test_wrong_setting_is_named_and_never_repeated(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str
+) -> None:
+    monkeypatch.setenv(PREFIX + name, value)
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    assert str(refused.value) == f"CALENDAR_FEEDS_{name}: {message}"
+
+
+def test_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PREFIX + "DATABASE_URL", "")
+    assert load_settings().database_url is None
+
+
+def test_option_of_the_command_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PREFIX + "PORT", "9000")
+    assert load_settings(port=None).port == 9000
+    assert with_kept_secrets(load_settings(port=9001)).base_url == "http://127.0.0.1:9001"
+
+
+def test_public_url_is_what_links_begin_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PREFIX + "PUBLIC_URL", "https://crm.example.com/calendar/")
+    assert load_settings().base_url == "https://crm.example.com/calendar"
+
+
+def test_secrets_are_made_once_and_for_the_owner_only(tmp_path: Path) -> None:
+    first = with_kept_secrets(load_settings())
+    assert with_kept_secrets(load_settings()) == first
+    path = tmp_path / "data" / "secrets.env"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [each.name for each in path.parent.iterdir()] == ["secrets.env"]
+    assert first.secret_keys
+    assert first.jwt_secret
+    assert Keyring.parse(first.secret_keys.get_secret_value()).newest == "k1"
+    assert first.jwt_secret.get_secret_value() not in repr(first)
+
+
+def test_given_secrets_win_over_those_that_were_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_kept_secrets(load_settings())
+    monkeypatch.setenv(PREFIX + "JWT_SECRET", "given" * 8)
+    jwt_secret = with_kept_secrets(load_settings()).jwt_secret
+    assert jwt_secret
+    assert jwt_secret.get_secret_value() == "given" * 8

@@ -4,7 +4,9 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import strawberry
+from graphql import GraphQLError
 from strawberry.schema.config import StrawberryConfig
+from strawberry.types import ExecutionContext
 from strawberry.types.scalar import ScalarDefinition
 
 from api.context import Info
@@ -75,7 +77,15 @@ SCALARS: dict[object, ScalarDefinition] = {
     ),
 }
 
-schema = strawberry.Schema(Query, Mutation, types=USER_ERRORS, config=StrawberryConfig(scalar_map=SCALARS))
+
+class Schema(strawberry.Schema):
+    """Leaves errors to `api.errors`, which logs those that are ours, once and under a reference."""
+
+    def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
+        pass
+
+
+schema = Schema(Query, Mutation, types=USER_ERRORS, config=StrawberryConfig(scalar_map=SCALARS))
 
 
 def sdl() -> str:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -19,6 +18,7 @@ from feed.tokens import FeedToken
 
 ALL_CALENDARS = "All my calendars"
 SLICE = 100  # activities rendered between two chances for other requests
+SAVED_AT_ONCE = 1_000
 
 log = structlog.get_logger()
 
@@ -77,6 +77,9 @@ def _try_render(rows: FeedRows, record: FragmentRecord) -> bytes | None:
 
 async def _keep(pool: Pool, account_id: UUID, fragments: Sequence[FragmentRecord]) -> None:
     """Store fragments for the next poll; where that fails now, the next poll renders them and this one is served."""
-    with suppress(*CONNECTION_LOST, asyncpg.ReadOnlySQLTransactionError, asyncpg.InsufficientResourcesError):
+    try:
         async with pool.acquire() as conn:
-            await save_fragments(conn, account_id, fragments)
+            for start in range(0, len(fragments), SAVED_AT_ONCE):
+                await save_fragments(conn, account_id, fragments[start : start + SAVED_AT_ONCE])
+    except (*CONNECTION_LOST, asyncpg.PostgresError) as exc:
+        log.warning("fragments not kept", account_id=str(account_id), error=type(exc).__name__)

@@ -5,21 +5,27 @@ HTML, or an empty 200 that stands for a failure: calendar programs believe a 200
 """
 
 import hashlib
+import traceback
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
+import structlog
 from aiohttp import web
 
 from db.links import Gate, get_gate
 from db.pool import DatabaseUnreachableError, PatientPool
 from feed.body import feed_body, read_feed
 from feed.document import notice
+from feed.render import BUSY, FULL
 from feed.tokens import FeedToken, Keyring
 from feed.urls import file_name
 
-FORMAT = 1  # raise it when the head or the order of a feed changes: everybody's ETag has to change with it
+FORMAT = 1  # raise it when the head of a feed changes: everybody's ETag has to change with it
 RETRY_AFTER_SECONDS = 60
 SECOND = timedelta(seconds=1)
+
+log = structlog.get_logger()
+
 ALWAYS = {
     "X-Content-Type-Options": "nosniff",
     "X-Robots-Tag": "noindex, nofollow",
@@ -46,7 +52,11 @@ class FeedRoutes:
         try:
             return await self._answer(request, token)
         except DatabaseUnreachableError:
-            return _refusal(503, "The calendar feed is not available at the moment.", RETRY_AFTER_SECONDS)
+            return _unavailable()
+        except Exception as exc:  # whatever it is: a calendar program must get an answer that it can bear
+            where = traceback.format_tb(exc.__traceback__)  # without the message, which may hold what a row says
+            log.error("poll failed", link_id=str(token.link_id), error=type(exc).__name__, where=where)
+            return _unavailable()
 
     async def _answer(self, request: web.Request, token: FeedToken) -> web.Response:
         gate = await self._pool.read(lambda conn: get_gate(conn, token.account_id, token.link_id, token.generation))
@@ -91,15 +101,9 @@ def ended_at(token: FeedToken, gate: Gate, now: datetime) -> datetime | None:
 
 def etag(gate: Gate) -> str:
     """Changes with everything that the body is made of: the link, its user, and the versions of the calendars in it."""
-    state = (
-        FORMAT,
-        gate.link_id,
-        gate.link_changed_at,
-        gate.user_changed_at,
-        gate.calendar_ids,
-        gate.calendar_versions,
-    )
-    return hashlib.sha256(repr(state).encode()).hexdigest()[:32]
+    content = (FORMAT, FULL, BUSY, gate.link_changed_at, gate.user_changed_at)
+    calendars = (gate.calendar_ids, gate.calendar_versions)
+    return hashlib.sha256(repr((gate.link_id, content, calendars)).encode()).hexdigest()[:32]
 
 
 def last_modified(changed_at: datetime, now: datetime) -> datetime:
@@ -143,6 +147,10 @@ def _calendar(body: bytes, calendar_name: str | None, validators: dict[str, str]
 
 def _unknown() -> web.Response:
     return _refusal(404, "There is no such calendar feed.")
+
+
+def _unavailable() -> web.Response:
+    return _refusal(503, "The calendar feed is not available at the moment.", RETRY_AFTER_SECONDS)
 
 
 def _refusal(status: int, text: str, retry_after: int | None = None) -> web.Response:

@@ -429,3 +429,16 @@ async def test_activity_that_cannot_be_rendered_is_left_out_and_breaks_nothing(
     said = capsys.readouterr()
     assert "activity left out" in said.out + said.err
     assert "Secret title" not in said.out + said.err
+
+
+async def test_poll_that_fails_for_a_reason_of_ours_is_503_and_tells_nothing(seed: Seed, service: Service) -> None:
+    await seed.write(meeting(title="Secret meeting"))
+    url = await service.generate(seed.anna, seed.own)
+    await seed.conn.execute("ALTER TABLE fragments RENAME TO elsewhere")
+    try:
+        answer = await service.poll(url)
+    finally:
+        await seed.conn.execute("ALTER TABLE elsewhere RENAME TO fragments")
+    assert (answer.status, answer.headers["Retry-After"], answer.content_type) == (503, "60", "text/plain")
+    assert await answer.text() == "The calendar feed is not available at the moment.\n"
+    assert titles(await (await service.poll(url)).text()) == ["Secret meeting"]

@@ -1,0 +1,113 @@
+"""What every statement has to keep to grow: read with an SQL parser from what the functions of `db` really send."""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from types import ModuleType
+from uuid import uuid4
+
+import asyncpg
+import pytest
+import sqlglot
+from sqlglot import exp
+
+from db import accounts, activities, audit, calendars, fragments, links, users
+from tests.db.test_schema import TABLES
+from tests.seed import NOW, Seed, meeting
+
+MODULES: list[ModuleType] = [accounts, activities, audit, calendars, fragments, links, users]
+OPERATORS_OWN = {"list_accounts"}  # a command's, over all accounts
+
+CALLS: dict[str, Callable[[Seed], Awaitable[object]]] = {
+    "add_account": lambda s: accounts.add_account(s.conn, "Other", NOW),
+    "list_accounts": lambda s: accounts.list_accounts(s.conn),
+    "upsert_activities": lambda s: activities.upsert_activities(s.conn, s.account_id, [meeting()], NOW),
+    "add_entries": lambda s: activities.add_entries(s.conn, s.account_id, s.own, [meeting()]),
+    "list_activities": lambda s: activities.list_activities(s.conn, s.account_id, [uuid4()]),
+    "add_audit_entries": lambda s: audit.add_audit_entries(
+        s.conn, s.account_id, "LINK_RESET", [uuid4()], actor_id=None, network=None, now=NOW
+    ),
+    "list_visible_calendars": lambda s: calendars.list_visible_calendars(s.conn, s.account_id, s.anna.id),
+    "list_calendars": lambda s: calendars.list_calendars(s.conn, s.account_id),
+    "add_calendar": lambda s: calendars.add_calendar(s.conn, s.account_id, NOW, name="Other"),
+    "grant_access": lambda s: calendars.grant_access(s.conn, s.account_id, s.own, [s.ben.id], NOW),
+    "list_fragments": lambda s: fragments.list_fragments(s.conn, s.account_id, [s.own], s.anna.id, "full", "busy"),
+    "save_fragments": lambda s: fragments.save_fragments(
+        s.conn, s.account_id, [fragments.FragmentRecord(uuid4(), 0, "full", b"")]
+    ),
+    "get_gate": lambda s: links.get_gate(s.conn, s.account_id, uuid4(), 1),
+    "list_links": lambda s: links.list_links(s.conn, s.account_id, s.anna.id),
+    "get_link": lambda s: links.get_link(s.conn, s.account_id, s.anna.id, None, ""),
+    "add_link": lambda s: links.add_link(s.conn, s.account_id, s.anna.id, None, "", "k1", NOW),
+    "reset_links": lambda s: links.reset_links(s.conn, s.account_id, [uuid4()], "k1", NOW),
+    "get_user": lambda s: users.get_user(s.conn, s.account_id, s.anna.id),
+    "get_acting_user": lambda s: users.get_acting_user(s.conn, s.account_id, s.anna.id),
+    "list_users": lambda s: users.list_users(s.conn, s.account_id),
+    "add_user": lambda s: users.add_user(s.conn, s.account_id, NOW, name="Other"),
+}
+
+
+async def statements(seed: Seed, name: str) -> list[exp.Expr]:
+    """The statements that a function sends."""
+    sent: list[str] = []
+
+    def note(query: asyncpg.connection.LoggedQuery) -> None:
+        if "typeinfo_tree" not in query.query:  # asyncpg's own question for the names of types
+            sent.append(query.query)
+
+    assert isinstance(seed.conn, asyncpg.Connection)
+    with seed.conn.query_logger(note):
+        await CALLS[name](seed)
+        await asyncio.sleep(0)  # the log is written when the loop comes to it
+    return [parsed for text in sent if (parsed := sqlglot.parse_one(text, dialect="postgres"))]
+
+
+def is_account(node: exp.Expr | None) -> bool:
+    return isinstance(node, exp.Parameter) and node.name == "1"
+
+
+def pinned_aliases(statement: exp.Expr) -> set[str]:
+    """The aliases with a condition `alias.account_id = $1`."""
+    return {
+        equation.left.table
+        for equation in statement.find_all(exp.EQ)
+        if isinstance(equation.left, exp.Column) and equation.left.name == "account_id" and is_account(equation.right)
+    }
+
+
+def test_every_function_is_called_here() -> None:
+    public = {
+        name
+        for module in MODULES
+        for name, function in inspect.getmembers(module, inspect.iscoroutinefunction)
+        if function.__module__ == module.__name__ and not name.startswith("_")
+    }
+    assert set(CALLS) == public
+
+
+@pytest.mark.parametrize("name", sorted(set(CALLS) - OPERATORS_OWN))
+async def test_every_table_of_a_statement_is_pinned_to_the_account(seed: Seed, name: str) -> None:
+    sent = await statements(seed, name)
+    assert sent
+    for statement in sent:
+        written = statement.find(exp.Table) if isinstance(statement, exp.Insert) else None
+        read = [table for table in statement.find_all(exp.Table) if table is not written and table.name in TABLES]
+        assert {table.alias_or_name for table in read} - pinned_aliases(statement) == set()
+
+
+@pytest.mark.parametrize("name", sorted(CALLS))
+async def test_every_insert_names_the_account_first(seed: Seed, name: str) -> None:
+    for statement in await statements(seed, name):
+        if isinstance(statement, exp.Insert):
+            rows = statement.expression
+            first = rows.expressions[0].expressions[0] if isinstance(rows, exp.Values) else rows.expressions[0]
+            assert statement.this.expressions[0].name == "account_id"
+            assert is_account(first)
+
+
+@pytest.mark.parametrize("name", sorted(CALLS))
+async def test_no_statement_reads_every_column_merges_or_asks_the_clock(seed: Seed, name: str) -> None:
+    for statement in await statements(seed, name):
+        assert not statement.find(exp.Star)
+        assert not isinstance(statement, exp.Merge)
+        assert not statement.find(exp.CurrentTimestamp)

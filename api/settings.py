@@ -82,8 +82,13 @@ def load_settings(**overrides: object) -> Settings:
 def with_kept_secrets(settings: Settings) -> Settings:
     """The settings, with secrets that are made on first use and kept in the data folder where none are given."""
     path = settings.data_dir / "secrets.env"
-    if not path.exists():
-        _make_secrets(path)
+    try:
+        if not path.exists():
+            _make_secrets(path)
+    except OSError as exc:
+        raise SettingsError(
+            f"{PREFIX}DATA_DIR: {settings.data_dir} cannot be used ({exc.strerror}): name a folder to write to."
+        ) from None
     return _settings(path, settings.model_dump(exclude_unset=True))
 
 

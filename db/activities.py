@@ -127,6 +127,22 @@ async def add_entries(conn: Conn, account_id: UUID, calendar_id: UUID, activitie
     return len(await conn.fetch(sql, account_id, calendar_id, types, external_ids))
 
 
+async def list_entered(
+    conn: Conn, account_id: UUID, calendar_id: UUID, activities: Sequence[Activity]
+) -> set[tuple[str, str]]:
+    """Which of the activities stand in the calendar already, by (type, external id)."""
+    sql = """
+        SELECT a.type, a.external_id
+          FROM activities a
+          JOIN unnest($3::text[], $4::text[]) AS d (type, external_id)
+            ON a.type = d.type AND a.external_id = d.external_id
+          JOIN calendar_entries e ON e.account_id = $1 AND e.calendar_id = $2 AND e.activity_id = a.id
+         WHERE a.account_id = $1"""
+    types, external_ids = [a.type for a in activities], [a.external_id for a in activities]
+    rows = await conn.fetch(sql, account_id, calendar_id, types, external_ids)
+    return {(row["type"], row["external_id"]) for row in rows}
+
+
 async def list_activities(conn: Conn, account_id: UUID, ids: Sequence[UUID]) -> list[ActivityRecord]:
     sql = f"SELECT {COLUMNS} FROM activities a WHERE a.account_id = $1 AND a.id = ANY ($2::uuid[]) ORDER BY a.id"
     return [_record(dict(row)) for row in await conn.fetch(sql, account_id, ids)]

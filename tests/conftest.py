@@ -7,12 +7,17 @@ from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import asyncpg
+import hypothesis
 import pytest
 
 from db.embedded import postgres
 from db.migrate import migrate
 from db.pool import Conn
 from tests.seed import Seed, Service, plant, running_service
+
+# A machine that is busy makes an example slow, not wrong.
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,223 @@
+"""Bringing calendar files in: `calendar-feeds import`."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+import asyncpg
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from api.database import DatabaseError, ping
+from api.directory import NotFoundError, pick
+from api.settings import PREFIX
+from db.accounts import list_accounts
+from db.activities import Activity, add_entries, list_entered, upsert_activities
+from db.calendars import list_calendars
+from db.pool import CONNECTION_LOST, Conn
+from feed.importer import Refusal, read_calendar
+from feed.zones import UnknownZoneError
+
+SLICE = 1_000  # activities written by one statement
+DONE, REFUSED, NOTHING_DONE = 0, 1, 2  # exit status
+
+
+@dataclass(frozen=True, slots=True)
+class ImportCounts:
+    """What became of the components of a file, or of several."""
+
+    created: int = 0
+    updated: int = 0  # changed, or put into this calendar for the first time
+    unchanged: int = 0
+    series: int = 0  # how many of them all are series
+    refusals: tuple[Refusal, ...] = ()
+
+    @property
+    def imported(self) -> int:
+        return self.created + self.updated
+
+    def __add__(self, other: "ImportCounts") -> "ImportCounts":
+        return ImportCounts(
+            self.created + other.created,
+            self.updated + other.updated,
+            self.unchanged + other.unchanged,
+            self.series + other.series,
+            self.refusals + other.refusals,
+        )
+
+
+async def import_files(
+    dsn: str, paths: Sequence[Path], account: str, calendar: str, time_zone: str, console: Console | None = None
+) -> int:
+    """Import the files into that calendar and say what became of each; the exit status.
+
+    0: every component is imported or unchanged; 1: a component was refused, or a file; 2: nothing could be done.
+    """
+    console = console or Console()
+    try:
+        await ping(dsn)
+        conn = await asyncpg.connect(dsn)
+        try:
+            account_id, calendar_id = await _find(conn, account, calendar)
+            return await _Import(conn, account_id, calendar_id, time_zone, console).run(paths)
+        finally:
+            await conn.close()
+    except (DatabaseError, NotFoundError, UnknownZoneError) as exc:
+        _say(console, str(exc))
+        return NOTHING_DONE
+
+
+async def import_file(
+    conn: Conn,
+    account_id: UUID,
+    calendar_id: UUID,
+    data: bytes,
+    time_zone: str,
+    now: datetime,
+    written: Callable[[int, int], None] | None = None,
+) -> ImportCounts:
+    """Import one file in one transaction: all that can be taken, or nothing.
+
+    `written` is called with how many activities of how many have been written.
+    """
+    found = read_calendar(data, time_zone)
+    in_order = sorted(found.activities, key=_key)  # imports that run at once lock rows in the same order
+    counts = ImportCounts(
+        series=sum(activity.recurrence is not None for activity in found.activities), refusals=found.refusals
+    )
+    async with conn.transaction():
+        for start in range(0, len(in_order), SLICE):
+            activities = in_order[start : start + SLICE]
+            counts += await _write(conn, account_id, calendar_id, activities, now)
+            if written:
+                written(start + len(activities), len(in_order))
+    return counts
+
+
+async def _write(
+    conn: Conn, account_id: UUID, calendar_id: UUID, activities: Sequence[Activity], now: datetime
+) -> ImportCounts:
+    """Write activities and let them stand in the calendar. What another calendar had already counts as updated."""
+    entered = await list_entered(conn, account_id, calendar_id, activities)
+    here = [activity for activity in activities if _key(activity) in entered]
+    new = [activity for activity in activities if _key(activity) not in entered]
+    old_counts = await upsert_activities(conn, account_id, here, now)
+    new_counts = await upsert_activities(conn, account_id, new, now)
+    await add_entries(conn, account_id, calendar_id, new)
+    return ImportCounts(
+        created=old_counts.created + new_counts.created,
+        updated=old_counts.updated + new_counts.updated + new_counts.unchanged,
+        unchanged=old_counts.unchanged,
+    )
+
+
+def _key(activity: Activity) -> tuple[str, str]:
+    return activity.type, activity.external_id or ""
+
+
+def report(name: str, counts: ImportCounts) -> str:
+    """The closing count of a file and its refusals, each on its line."""
+    lines = [f"{name}: {_counted(counts)}"]
+    lines += (f"  line {refusal.line}: {refusal.component} refused: {refusal.reason}" for refusal in counts.refusals)
+    return "\n".join(lines)
+
+
+def total_report(reports: Sequence[ImportCounts], failed: int) -> str:
+    """The closing count of several files, of which some could not be imported at all."""
+    said = f"{len(reports) + failed} files: {_counted(sum(reports, ImportCounts()))}"
+    return f"{said}; {failed} {'file' if failed == 1 else 'files'} not imported" if failed else said
+
+
+def _counted(counts: ImportCounts) -> str:
+    said = f"{counts.imported} imported, {counts.unchanged} unchanged, {len(counts.refusals)} refused"
+    if counts.series:
+        return f"{said}; {counts.series} series kept, not yet in feeds"
+    if not (counts.imported or counts.unchanged or counts.refusals):
+        return f"{said}: no event, task or note in it"
+    return said
+
+
+async def _find(conn: Conn, account: str, calendar: str) -> tuple[UUID, UUID]:
+    accounts = await list_accounts(conn)
+    account_id = pick("account", account, [(a.account_id, (a.name, str(a.account_id))) for a in accounts])
+    calendars = await list_calendars(conn, account_id)
+    return account_id, pick("calendar", calendar, [(c.id, (c.name, c.external_id, str(c.id))) for c in calendars])
+
+
+def _say(console: Console, text: str) -> None:
+    console.out(text, highlight=False)
+
+
+class _Import:
+    """The import of files into one calendar, with a bar that shows how many of their octets are done."""
+
+    def __init__(self, conn: Conn, account_id: UUID, calendar_id: UUID, time_zone: str, console: Console) -> None:
+        self._conn = conn
+        self._account_id = account_id
+        self._calendar_id = calendar_id
+        self._time_zone = time_zone
+        self._console = console
+        self._reports: list[ImportCounts] = []
+
+    async def run(self, paths: Sequence[Path]) -> int:
+        columns = TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn()
+        quiet = not self._console.is_terminal
+        with Progress(*columns, console=self._console, transient=True, disable=quiet) as progress:
+            bar = progress.add_task("", total=sum(map(_size, paths)))
+            for path in paths:
+                progress.update(bar, description=path.name)
+                await self._import(path, _Share(progress, bar, _size(path)))
+        failed = len(paths) - len(self._reports)
+        if len(paths) > 1:
+            _say(self._console, total_report(self._reports, failed))
+        if not self._reports:
+            return NOTHING_DONE
+        return REFUSED if failed or any(counts.refusals for counts in self._reports) else DONE
+
+    async def _import(self, path: Path, share: "_Share") -> None:
+        """Import one file and say what became of it; what goes wrong with it stops no other."""
+        try:
+            data = _octets(path)
+        except OSError as exc:
+            _say(self._console, f"{path}: not imported, as it cannot be read: {exc.strerror}")
+            return
+        now = datetime.now(UTC)
+        try:
+            counts = await import_file(
+                self._conn, self._account_id, self._calendar_id, data, self._time_zone, now, share.show
+            )
+        except CONNECTION_LOST:
+            _say(self._console, f"{path}: not imported, as PostgreSQL went away: check {PREFIX}DATABASE_URL")
+        except asyncpg.PostgresError as exc:
+            _say(self._console, f"{path}: not imported, as PostgreSQL refuses it: {exc}")
+        else:
+            self._reports.append(counts)
+            _say(self._console, report(str(path), counts))
+
+
+class _Share:
+    """One file's share of the bar."""
+
+    def __init__(self, progress: Progress, bar: TaskID, size: int) -> None:
+        self._progress = progress
+        self._bar = bar
+        self._size = size
+        self._shown = 0
+
+    def show(self, done: int, total: int) -> None:
+        reached = self._size * done // total
+        self._progress.advance(self._bar, reached - self._shown)
+        self._shown = reached
+
+
+def _octets(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

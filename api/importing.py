@@ -17,8 +17,8 @@ from db.accounts import list_accounts
 from db.activities import Activity, add_entries, list_entered, upsert_activities
 from db.calendars import list_calendars
 from db.pool import CONNECTION_LOST, Conn
-from feed.importer import Refusal, read_calendar
-from feed.zones import UnknownZoneError
+from feed.importing.activities import Refusal, read_calendar
+from feed.importing.zones import UnknownZoneError
 
 SLICE = 1_000  # activities written by one statement
 DONE, REFUSED, NOTHING_DONE = 0, 1, 2  # exit status

@@ -22,7 +22,7 @@ class Participant:
 class Activity:
     """What an activity says. All times are aware; `ends_on` is exclusive; a task's deadline is `due_at` or `due_on`.
 
-    `recurrence` is the series' rule and exceptions as JSON, in the shape that `feed.importer` documents.
+    `recurrence` is the series' rule and exceptions as JSON, in the shape that `feed.importing.recurrence` documents.
     """
 
     type: str  # MEETING, CALL, TASK, NOTE

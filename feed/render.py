@@ -91,8 +91,13 @@ def time_span(activity: ActivityRecord) -> Span:
         return Span(activity.starts_on, activity.ends_on or activity.starts_on + DAY)
     if activity.starts_at is None:
         raise ValueError("an activity without a time has no place in a feed")
-    ends_at = activity.ends_at or activity.starts_at
-    return Span(activity.starts_at, ends_at if ends_at > activity.starts_at else activity.starts_at + MOMENT)
+    starts_at, ends_at = _whole_second(activity.starts_at), _whole_second(activity.ends_at or activity.starts_at)
+    return Span(starts_at, ends_at if ends_at > starts_at else starts_at + MOMENT)
+
+
+def _whole_second(moment: datetime) -> datetime:
+    """What DATE-TIME can say (RFC 5545, section 3.3.5)."""
+    return moment.replace(microsecond=0)
 
 
 def title(activity: ActivityRecord) -> str:

@@ -15,8 +15,8 @@ from rich.console import Console
 from api.importing import DONE, NOTHING_DONE, REFUSED, ImportCounts, import_file, import_files, report, total_report
 from db.activities import Activity, list_activities
 from db.pool import Conn
-from feed.importer import Refusal
-from tests.feed.calendars import DAY, MEETING, calendar, component, vevent
+from feed.importing.activities import Refusal
+from tests.feed.importing.calendars import DAY, MEETING, calendar, component, vevent
 from tests.seed import NOW, Seed, Service
 
 SERIES = vevent(DAY, "RRULE:FREQ=YEARLY", uid="series")

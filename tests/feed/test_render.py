@@ -54,6 +54,9 @@ FRAGMENTS = {
         activity("MEETING", title="Photo session", starts_at=AT, ends_at=AT + HOUR, status="TENTATIVE"), FULL
     ),
     "meeting-without-length": fragment(activity("MEETING", title="Start", starts_at=AT, ends_at=AT), FULL),
+    "meeting-of-a-blink": fragment(
+        activity("MEETING", title="Blink", starts_at=AT, ends_at=AT + timedelta(milliseconds=900)), FULL
+    ),
     "meeting-all-day": fragment(
         activity("MEETING", title="Trade fair", starts_on=date(2026, 2, 28), ends_on=date(2026, 3, 3)), FULL
     ),

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from db.activities import Activity, Participant
-from feed.importer import ReadCalendar, Refusal, read_calendar
-from tests.feed.calendars import (
+from feed.importing.activities import ReadCalendar, Refusal, read_calendar
+from tests.feed.importing.calendars import (
     AT_NINE,
     BERLIN,
     DAY,

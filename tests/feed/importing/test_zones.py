@@ -5,9 +5,9 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from db.activities import Activity
-from feed.importer import read_calendar
-from feed.zones import UnknownZoneError
-from tests.feed.calendars import OFFICE, calendar, only, refusal, refusals, utc, vevent
+from feed.importing.activities import read_calendar
+from feed.importing.zones import UnknownZoneError
+from tests.feed.importing.calendars import OFFICE, calendar, only, refusal, refusals, utc, vevent
 
 
 def defined(*lines: str, tzid: str = "Here") -> str:

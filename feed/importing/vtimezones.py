@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from itertools import islice
 
-from feed.contentlines import Component, shown
-from feed.values import BadValueError, parse_rule, parse_utc_offset, parse_when, rule_text
+from feed.importing.contentlines import Component, shown
+from feed.importing.values import BadValueError, parse_rule, parse_utc_offset, parse_when, rule_text
 
 SECOND = timedelta(seconds=1)
 WEEK = timedelta(weeks=1)

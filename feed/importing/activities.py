@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from db.activities import Activity, Participant
-from feed.contentlines import ACTIVITY_COMPONENTS, Component, ContentLine, read_components, shown
-from feed.recurrence import Override, occurrence, recurrence
-from feed.schedules import RefusedError, Schedule, instant, read_schedule
-from feed.values import BadValueError, When, parse_integer, parse_when
-from feed.zones import UnknownZoneError, Zones, zone_name
+from feed.importing.contentlines import ACTIVITY_COMPONENTS, Component, ContentLine, read_components, shown
+from feed.importing.recurrence import Override, occurrence, recurrence
+from feed.importing.schedules import RefusedError, Schedule, instant, read_schedule
+from feed.importing.values import BadValueError, When, parse_integer, parse_when
+from feed.importing.zones import UnknownZoneError, Zones, zone_name
 
 TYPES = {"VEVENT": "MEETING", "VTODO": "TASK", "VJOURNAL": "NOTE"}
 STATUSES = {

@@ -11,9 +11,9 @@ from functools import cache, lru_cache
 
 from icalendar.timezone.windows_to_olson import WINDOWS_TO_OLSON
 
-from feed.contentlines import Component, shown
-from feed.values import BadValueError
-from feed.vtimezones import DefinedZone
+from feed.importing.contentlines import Component, shown
+from feed.importing.values import BadValueError
+from feed.importing.vtimezones import DefinedZone
 
 MOST_PARTS = 5  # of a TZID that are looked at for a name; no IANA name has more than three
 

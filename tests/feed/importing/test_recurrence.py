@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from db.activities import Activity
-from feed.importer import ReadCalendar, Refusal
-from tests.feed.calendars import (
+from feed.importing.activities import ReadCalendar, Refusal
+from tests.feed.importing.calendars import (
     AT_NINE,
     BERLIN,
     DAILY,

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from feed.contentlines import shown
+from feed.importing.contentlines import shown
 
 When = date | datetime  # a day, or a moment
 

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from db.activities import Activity
-from feed.importer import ReadCalendar, read_calendar
+from feed.importing.activities import ReadCalendar, read_calendar
 
 BERLIN = """BEGIN:VTIMEZONE
 TZID:Europe/Berlin

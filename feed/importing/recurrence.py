@@ -35,10 +35,10 @@ from datetime import UTC, date, datetime, tzinfo
 from typing import Any
 
 from db.activities import Activity, Participant
-from feed.schedules import Schedule, Span, instant
-from feed.values import YEARS, When, parse_rule, parse_when
-from feed.vtimezones import DefinedZone
-from feed.zones import zone_name
+from feed.importing.schedules import Schedule, Span, instant
+from feed.importing.values import YEARS, When, parse_rule, parse_when
+from feed.importing.vtimezones import DefinedZone
+from feed.importing.zones import zone_name
 
 # So far a series is looked at to say whether a name stands for its zone: one without an end, and any.
 YEARS_AHEAD = 20

@@ -15,9 +15,9 @@ import pytest
 import recurring_ical_events  # type: ignore[import-untyped]
 
 from db.activities import Activity
-from feed.importer import ReadCalendar, read_calendar
+from feed.importing.activities import ReadCalendar, read_calendar
 
-CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
+CORPUS = Path(__file__).parents[4] / "shared" / "corpus"
 FILES = sorted(str(path.relative_to(CORPUS)) for path in CORPUS.glob("*/*.ics"))
 ZONE = "Europe/Berlin"
 NOT_A_LINE = "not a content line (NAME:value)"

@@ -6,9 +6,18 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import NamedTuple
 
-from feed.contentlines import Component, ContentLine, shown
-from feed.values import BadValueError, When, is_moment, later, parse_duration, parse_rule, parse_when, rule_text
-from feed.zones import UnknownZoneError, Zones
+from feed.importing.contentlines import Component, ContentLine, shown
+from feed.importing.values import (
+    BadValueError,
+    When,
+    is_moment,
+    later,
+    parse_duration,
+    parse_rule,
+    parse_when,
+    rule_text,
+)
+from feed.importing.zones import UnknownZoneError, Zones
 
 DAY = timedelta(days=1)
 

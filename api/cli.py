@@ -15,7 +15,7 @@ import uvloop
 from api.database import DatabaseError, database, ping, prepare
 from api.demo import DemoAccount, demo_json, demo_text, sample_link_url, user_token
 from api.directory import NotFoundError, pick
-from api.importing import import_files
+from api.importing import NOTHING_DONE, import_files
 from api.logs import configure_logs
 from api.sample import fill_sample
 from api.schema import sdl
@@ -51,8 +51,12 @@ def main() -> None:
     try:
         app()
     except USER_FACING as exc:
-        print(f"calendar-feeds: {exc}", file=sys.stderr)  # noqa: T201  # a command's own output
+        _complain(exc)
         sys.exit(1)
+
+
+def _complain(exc: Exception) -> None:
+    typer.echo(f"calendar-feeds: {exc}", err=True)
 
 
 @app.command()
@@ -118,16 +122,28 @@ def import_command(
     time_zone: Annotated[
         str, typer.Option(help="The zone of times that name none, unless the file does.", callback=_zone)
     ] = "UTC",
+    owner: Annotated[
+        str | None,
+        typer.Option(
+            help="The user, by e-mail address or id, who sees in full what is private;"
+            " without it the one who alone may see the calendar.",
+            show_default=False,
+        ),
+    ] = None,
     database_url: DatabaseUrl = None,
 ) -> None:
     """Bring iCalendar files in as activities of a calendar; again, and only what changed is written.
 
     Exit status: 0 everything is in, 1 some components were refused, 2 nothing could be done.
     """
-    settings = load_settings(database_url=database_url)
-    with database(settings) as dsn:
-        _run(prepare(settings, dsn))
-        status = _run(import_files(dsn, files, account, calendar, time_zone))
+    try:
+        settings = load_settings(database_url=database_url)
+        with database(settings) as dsn:
+            _run(prepare(settings, dsn))
+            status = _run(import_files(dsn, files, account, calendar, time_zone, owner))
+    except USER_FACING as exc:
+        _complain(exc)
+        status = NOTHING_DONE
     raise typer.Exit(status)
 
 

@@ -1,7 +1,7 @@
 """Bringing calendar files in: `calendar-feeds import`."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -17,6 +17,7 @@ from db.accounts import list_accounts
 from db.activities import Activity, add_entries, list_entered, upsert_activities
 from db.calendars import list_calendars
 from db.pool import CONNECTION_LOST, Conn
+from db.users import list_users, list_viewers
 from feed.importing.activities import Refusal, read_calendar
 from feed.importing.zones import UnknownZoneError
 
@@ -48,8 +49,23 @@ class ImportCounts:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where activities are imported, and who owns them: the owner sees in full what is private, the others "Busy"."""
+
+    account_id: UUID
+    calendar_id: UUID
+    owner_id: UUID | None = None
+
+
 async def import_files(
-    dsn: str, paths: Sequence[Path], account: str, calendar: str, time_zone: str, console: Console | None = None
+    dsn: str,
+    paths: Sequence[Path],
+    account: str,
+    calendar: str,
+    time_zone: str,
+    owner: str | None = None,
+    console: Console | None = None,
 ) -> int:
     """Import the files into that calendar and say what became of each; the exit status.
 
@@ -60,8 +76,8 @@ async def import_files(
         await ping(dsn)
         conn = await asyncpg.connect(dsn)
         try:
-            account_id, calendar_id = await _find(conn, account, calendar)
-            return await _Import(conn, account_id, calendar_id, time_zone, console).run(paths)
+            destination = await _find(conn, account, calendar, owner)
+            return await _Import(conn, destination, time_zone, console).run(paths)
         finally:
             await conn.close()
     except (DatabaseError, NotFoundError, UnknownZoneError) as exc:
@@ -71,8 +87,7 @@ async def import_files(
 
 async def import_file(
     conn: Conn,
-    account_id: UUID,
-    calendar_id: UUID,
+    destination: Destination,
     data: bytes,
     time_zone: str,
     now: datetime,
@@ -89,17 +104,16 @@ async def import_file(
     )
     async with conn.transaction():
         for start in range(0, len(in_order), SLICE):
-            activities = in_order[start : start + SLICE]
-            counts += await _write(conn, account_id, calendar_id, activities, now)
+            activities = [replace(a, owner_id=destination.owner_id) for a in in_order[start : start + SLICE]]
+            counts += await _write(conn, destination, activities, now)
             if written:
                 written(start + len(activities), len(in_order))
     return counts
 
 
-async def _write(
-    conn: Conn, account_id: UUID, calendar_id: UUID, activities: Sequence[Activity], now: datetime
-) -> ImportCounts:
+async def _write(conn: Conn, destination: Destination, activities: Sequence[Activity], now: datetime) -> ImportCounts:
     """Write activities and let them stand in the calendar. What another calendar had already counts as updated."""
+    account_id, calendar_id = destination.account_id, destination.calendar_id
     entered = await list_entered(conn, account_id, calendar_id, activities)
     here = [activity for activity in activities if _key(activity) in entered]
     new = [activity for activity in activities if _key(activity) not in entered]
@@ -139,11 +153,17 @@ def _counted(counts: ImportCounts) -> str:
     return said
 
 
-async def _find(conn: Conn, account: str, calendar: str) -> tuple[UUID, UUID]:
+async def _find(conn: Conn, account: str, calendar: str, owner: str | None) -> Destination:
+    """What the names stand for. A calendar that one user alone may see is theirs, and so is what comes into it."""
     accounts = await list_accounts(conn)
     account_id = pick("account", account, [(a.account_id, (a.name, str(a.account_id))) for a in accounts])
     calendars = await list_calendars(conn, account_id)
-    return account_id, pick("calendar", calendar, [(c.id, (c.name, c.external_id, str(c.id))) for c in calendars])
+    calendar_id = pick("calendar", calendar, [(c.id, (c.name, c.external_id, str(c.id))) for c in calendars])
+    if owner is not None:
+        users = await list_users(conn, account_id)
+        return Destination(account_id, calendar_id, pick("user", owner, [(u.id, (u.email, str(u.id))) for u in users]))
+    viewers = await list_viewers(conn, account_id, calendar_id)
+    return Destination(account_id, calendar_id, viewers[0].id if len(viewers) == 1 else None)
 
 
 def _say(console: Console, text: str) -> None:
@@ -153,10 +173,9 @@ def _say(console: Console, text: str) -> None:
 class _Import:
     """The import of files into one calendar, with a bar that shows how many of their octets are done."""
 
-    def __init__(self, conn: Conn, account_id: UUID, calendar_id: UUID, time_zone: str, console: Console) -> None:
+    def __init__(self, conn: Conn, destination: Destination, time_zone: str, console: Console) -> None:
         self._conn = conn
-        self._account_id = account_id
-        self._calendar_id = calendar_id
+        self._destination = destination
         self._time_zone = time_zone
         self._console = console
         self._reports: list[ImportCounts] = []
@@ -185,9 +204,7 @@ class _Import:
             return
         now = datetime.now(UTC)
         try:
-            counts = await import_file(
-                self._conn, self._account_id, self._calendar_id, data, self._time_zone, now, share.show
-            )
+            counts = await import_file(self._conn, self._destination, data, self._time_zone, now, share.show)
         except CONNECTION_LOST:
             _say(self._console, f"{path}: not imported, as PostgreSQL went away: check {PREFIX}DATABASE_URL")
         except asyncpg.PostgresError as exc:

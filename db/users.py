@@ -48,6 +48,16 @@ async def list_users(conn: Conn, account_id: UUID) -> list[UserRecord]:
     return [UserRecord(**row) for row in rows]
 
 
+async def list_viewers(conn: Conn, account_id: UUID, calendar_id: UUID) -> list[UserRecord]:
+    """The active users who may see the calendar now."""
+    sql = f"""
+        SELECT {COLUMNS}
+          FROM calendar_access x JOIN users u ON u.account_id = $1 AND u.id = x.user_id
+         WHERE x.account_id = $1 AND x.calendar_id = $2 AND x.withdrawn_at IS NULL AND u.deactivated_at IS NULL
+         ORDER BY u.id"""
+    return [UserRecord(**row) for row in await conn.fetch(sql, account_id, calendar_id)]
+
+
 async def add_user(
     conn: Conn,
     account_id: UUID,

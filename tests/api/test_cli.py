@@ -70,3 +70,11 @@ def test_log_at_its_most_talkative_holds_no_secret(tmp_path: Path) -> None:
         assert secret not in log
     assert '"route": "/feeds/{token}/{name}.ics"' in log
     assert '"malformed request"' in log
+
+
+def test_import_without_a_database_says_that_nothing_could_be_done(tmp_path: Path) -> None:
+    calendar = ("--account", "Harbour Homes", "--calendar", "Sales team")
+    said = run(tmp_path / "data", "import", "a.ics", *calendar, database_url="postgresql://u:hunter2@127.0.0.1:1/n")
+    assert (said.returncode, said.stdout) == (2, "")
+    assert said.stderr.startswith("calendar-feeds: PostgreSQL does not answer (ConnectionRefusedError): check ")
+    assert "hunter2" not in said.stderr

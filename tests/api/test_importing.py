@@ -12,7 +12,17 @@ import asyncpg
 import pytest
 from rich.console import Console
 
-from api.importing import DONE, NOTHING_DONE, REFUSED, ImportCounts, import_file, import_files, report, total_report
+from api.importing import (
+    DONE,
+    NOTHING_DONE,
+    REFUSED,
+    Destination,
+    ImportCounts,
+    import_file,
+    import_files,
+    report,
+    total_report,
+)
 from db.activities import Activity, list_activities
 from db.pool import Conn
 from feed.importing.activities import Refusal
@@ -24,9 +34,8 @@ BROKEN = vevent("DTSTART:20150230", uid="broken")
 
 
 async def import_(seed: Seed, *lines: str, calendar_id: UUID | None = None) -> ImportCounts:
-    return await import_file(
-        seed.conn, seed.account_id, calendar_id or seed.team, calendar(*lines), "Europe/Berlin", NOW
-    )
+    destination = Destination(seed.account_id, calendar_id or seed.team)
+    return await import_file(seed.conn, destination, calendar(*lines), "Europe/Berlin", NOW)
 
 
 async def stored(seed: Seed, calendar_id: UUID | None = None) -> list[Activity]:
@@ -95,8 +104,9 @@ async def test_what_another_calendar_has_is_put_into_this_one(seed: Seed) -> Non
 async def test_a_large_file_is_written_in_slices(seed: Seed) -> None:
     heard: list[tuple[int, int]] = []
     data = calendar(*uids(*map(str, range(2_500))))
+    destination = Destination(seed.account_id, seed.team)
     counts = await import_file(
-        seed.conn, seed.account_id, seed.team, data, "UTC", NOW, lambda done, total: heard.append((done, total))
+        seed.conn, destination, data, "UTC", NOW, lambda done, total: heard.append((done, total))
     )
     assert counts == ImportCounts(created=2_500)
     assert heard == [(1_000, 2_500), (2_000, 2_500), (2_500, 2_500)]
@@ -195,11 +205,16 @@ class Import:
         self.folder = folder
 
     async def __call__(
-        self, *names: str, account: str = "Harbour Homes", calendar: str = "Sales team", zone: str = "UTC"
+        self,
+        *names: str,
+        account: str = "Harbour Homes",
+        calendar: str = "Sales team",
+        zone: str = "UTC",
+        owner: str | None = None,
     ) -> tuple[int, list[str]]:
         said = StringIO()
         paths = [self.folder / name for name in names]
-        status = await import_files(self.dsn, paths, account, calendar, zone, Console(file=said))
+        status = await import_files(self.dsn, paths, account, calendar, zone, owner, Console(file=said))
         return status, said.getvalue().replace(f"{self.folder}/", "").splitlines()
 
     def write(self, name: str, *lines: str) -> str:
@@ -265,6 +280,22 @@ async def test_names_and_ids_find_account_and_calendar(run: Import, seed: Seed) 
         for wanted in ("Sales team", "sales TEAM", "crm-7", str(seed.team)):
             status, _ = await run(name, account=account, calendar=wanted)
             assert status == DONE
+
+
+async def test_what_comes_into_the_calendar_of_one_user_is_theirs(run: Import, seed: Seed) -> None:
+    name = run.write("a.ics", vevent(DAY, "CLASS:PRIVATE", "SUMMARY:Dentist", uid="1"))
+
+    async def owner() -> object:
+        return await seed.conn.fetchval("SELECT owner_id FROM activities")
+
+    await run(name, calendar="Anna Müller")
+    assert await owner() == seed.anna.id
+    await run(name, calendar="Anna Müller", owner="ben@example.com")
+    assert await owner() == seed.ben.id
+    await run(name, calendar="Sales team")
+    assert await owner() is None
+    there = "There is no user 'Carl'; there is 'anna@example.com', 'ben@example.com'."
+    assert await run(name, owner="Carl") == (NOTHING_DONE, [there])
 
 
 async def test_unknown_names_are_answered_with_those_that_exist(run: Import) -> None:
@@ -335,7 +366,7 @@ async def test_a_terminal_sees_a_bar(run: Import) -> None:
     said = StringIO()
     console = Console(file=said, force_terminal=True)
     await import_files(
-        run.dsn, [run.folder / run.write("a.ics", *uids("1"))], "Harbour Homes", "Sales team", "UTC", console
+        run.dsn, [run.folder / run.write("a.ics", *uids("1"))], "Harbour Homes", "Sales team", "UTC", None, console
     )
     assert "━" in said.getvalue()
     assert "a.ics: 1 imported, 0 unchanged, 0 refused" in said.getvalue()

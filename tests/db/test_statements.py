@@ -44,6 +44,7 @@ CALLS: dict[str, Callable[[Seed], Awaitable[object]]] = {
     "get_user": lambda s: users.get_user(s.conn, s.account_id, s.anna.id),
     "get_acting_user": lambda s: users.get_acting_user(s.conn, s.account_id, s.anna.id),
     "list_users": lambda s: users.list_users(s.conn, s.account_id),
+    "list_viewers": lambda s: users.list_viewers(s.conn, s.account_id, s.own),
     "add_user": lambda s: users.add_user(s.conn, s.account_id, NOW, name="Other"),
 }
 

@@ -18,6 +18,11 @@ from db.pool import DatabaseUnreachableError, PatientPool, Pool, create_pool
 from feed.routes import FeedRoutes
 from feed.tokens import Keyring
 
+SENT_ALWAYS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Robots-Tag": "noindex, nofollow",
+    "Referrer-Policy": "no-referrer",
+}
 READY_SECONDS = 3.0  # for the database to answer a readiness probe
 
 
@@ -31,6 +36,7 @@ def create_app(settings: Settings, dsn: str) -> web.Application:
     patient = PatientPool(pool, settings.patience_seconds)
     app = web.Application()
     app.cleanup_ctx.append(lambda _: _open(pool))
+    app.on_response_prepare.append(_add_headers)
     app.router.add_route("*", "/graphql", view)
     app.router.add_routes(FeedRoutes(patient, keyring, settings.notice_days).routes())
     app.router.add_get("/healthz", _healthz)
@@ -60,6 +66,10 @@ class GraphQL(GraphQLView[Context, None]):
         if result.errors:
             answer["errors"] = [formatted_error(error) for error in result.errors]
         return answer
+
+
+async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(SENT_ALWAYS)
 
 
 async def _open(pool: Pool) -> AsyncIterator[None]:

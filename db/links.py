@@ -49,17 +49,19 @@ class Gate:
     lost_at: datetime | None  # when access to the one calendar ended
     calendar_ids: Sequence[UUID]
     calendar_versions: Sequence[int]
+    calendar_times: Sequence[datetime]  # when each was last changed
     calendar_name: str | None  # of the one calendar
     calendar_color: str | None
     link_changed_at: datetime
     user_changed_at: datetime
-    changed_at: datetime  # when a subscriber could last see a change; never goes back
+    changed_at: datetime  # when a subscriber could last see a change; a withdrawn calendar counts, or it would go back
 
 
 GATE = """
     SELECT l.account_id, l.id AS link_id, l.user_id, l.calendar_id, l.key_id, l.generation, u.time_zone,
            l.resets[$3] AS reset_at, l.paused_at, l.expires_at, l.revoked_at, u.deactivated_at, a.suspended_at,
            s.lost_at, coalesce(s.ids, '{}') AS calendar_ids, coalesce(s.versions, '{}') AS calendar_versions,
+           coalesce(s.times, '{}') AS calendar_times,
            k.name AS calendar_name, k.color AS calendar_color,
            l.changed_at AS link_changed_at, u.changed_at AS user_changed_at,
            greatest(l.changed_at, u.changed_at, s.changed_at) AS changed_at
@@ -71,7 +73,9 @@ GATE = """
            SELECT array_agg(c.id ORDER BY c.id) FILTER (WHERE x.withdrawn_at IS NULL AND c.deleted_at IS NULL) AS ids,
                   array_agg(v.version ORDER BY c.id) FILTER (WHERE x.withdrawn_at IS NULL AND c.deleted_at IS NULL)
                       AS versions,
-                  max(v.changed_at) FILTER (WHERE x.withdrawn_at IS NULL) AS changed_at,
+                  array_agg(v.changed_at ORDER BY c.id) FILTER (WHERE x.withdrawn_at IS NULL AND c.deleted_at IS NULL)
+                      AS times,
+                  max(v.changed_at) AS changed_at,
                   max(least(x.withdrawn_at, c.deleted_at)) AS lost_at
              FROM calendar_access x
              JOIN calendars c ON c.account_id = $1 AND c.id = x.calendar_id

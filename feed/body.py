@@ -32,6 +32,10 @@ class FeedRows:
     unrendered: Mapping[UUID, ActivityRecord]
 
 
+class NothingRenderedError(Exception):
+    """Not one of the feed's activities could be rendered: calendar programs would believe an empty feed."""
+
+
 async def read_feed(conn: Conn, token: FeedToken) -> FeedRows | None:
     """Ask the gate once more and read the rows in the same snapshot; None if there is no such link."""
     async with conn.transaction(isolation="repeatable_read", readonly=True):
@@ -51,7 +55,9 @@ async def feed_body(rows: FeedRows, pool: Pool) -> bytes:
     if rendered:
         await _keep(pool, gate.account_id, [f for f in rendered.values() if f.ics])
     fragments = [(rendered.get(f.activity_id) or f).ics or b"" for f in rows.fragments]
-    if not any(fragments):
+    if fragments and not any(fragments):
+        raise NothingRenderedError
+    if not fragments:
         fragments = [nothing_planned(gate.link_id, gate.changed_at)]
     return document(gate.calendar_name or ALL_CALENDARS, gate.time_zone, gate.calendar_color, fragments)
 

@@ -129,4 +129,6 @@ def ascii_url(url: str | None) -> str | None:
         parsed = URL(url or "")
     except ValueError:
         return None
-    return str(parsed) if parsed.scheme in ("http", "https") and parsed.host else None
+    written = str(parsed)
+    plain = written.isascii() and " " not in written
+    return written if plain and parsed.scheme in ("http", "https") and parsed.host else None

@@ -22,7 +22,10 @@ from feed.urls import file_name
 
 FORMAT = 1  # raise it when the head of a feed changes: everybody's ETag has to change with it
 RETRY_AFTER_SECONDS = 60
-SECOND = timedelta(seconds=1)
+SECOND, MICROSECOND = timedelta(seconds=1), timedelta(microseconds=1)
+SETTLED = timedelta(minutes=1)  # longer than a write should take from its first change to its commit
+
+log = structlog.get_logger()
 
 log = structlog.get_logger()
 
@@ -81,14 +84,17 @@ class FeedRoutes:
             return _refusal(410, "This calendar link no longer works. Remove this calendar and subscribe again.")
         body = notice(gate.link_id, ended)
         tag = hashlib.sha256(body).hexdigest()[:32]
-        validators = {"ETag": f'"{tag}"', "Cache-Control": "private, no-cache", **ALWAYS}
+        validators = {"ETag": f'"{tag}"', "Cache-Control": "private, no-cache"}
         if request.if_none_match and _has_current(request, tag, now, now):
             return web.Response(status=304, headers=validators)
         return _calendar(body, None, validators)
 
 
 def ended_at(token: FeedToken, gate: Gate, now: datetime) -> datetime | None:
-    """Since when this token opens nothing any more; None while it does."""
+    """Since when this token opens nothing any more; None while it does.
+
+    Only an expiry lies in the future: what else was written ends the link at once, whatever the clock of its writer.
+    """
     ends = [gate.revoked_at, gate.paused_at, gate.deactivated_at, gate.suspended_at]
     if gate.expires_at and gate.expires_at <= now:
         ends.append(gate.expires_at)
@@ -100,20 +106,23 @@ def ended_at(token: FeedToken, gate: Gate, now: datetime) -> datetime | None:
 
 
 def etag(gate: Gate) -> str:
-    """Changes with everything that the body is made of: the link, its user, and the versions of the calendars in it."""
+    """Changes with everything that the body is made of: the link, its user, and the versions of the calendars in it.
+
+    A version's time stands beside its number: a database that was restored gives the same number to other content.
+    """
     content = (FORMAT, FULL, BUSY, gate.link_changed_at, gate.user_changed_at)
-    calendars = (gate.calendar_ids, gate.calendar_versions)
+    calendars = (gate.calendar_ids, gate.calendar_versions, gate.calendar_times)
     return hashlib.sha256(repr((gate.link_id, content, calendars)).encode()).hexdigest()[:32]
 
 
 def last_modified(changed_at: datetime, now: datetime) -> datetime:
-    """The whole second after the change once that has come, before then the second of it.
+    """The whole second that ends with or after the change once that has settled, before then one before the change.
 
-    Dates in HTTP have whole seconds. A poll in the very second of a change gets a date that the next poll cannot match,
-    so a second change in that second is not missed.
+    A change becomes visible when it is committed, which is later than its time: a poll may see a later change of
+    another calendar first. So a date is given that no later poll can match until every write of that time is done.
     """
-    floor = changed_at.replace(microsecond=0)
-    return floor + SECOND if floor + SECOND <= now else floor
+    second = (changed_at - MICROSECOND).replace(microsecond=0) + SECOND
+    return second if second + SETTLED <= now else min(second - SECOND, now.replace(microsecond=0))
 
 
 def _is_current(token: FeedToken, gate: Gate) -> bool:
@@ -136,7 +145,7 @@ def _has_current(request: web.Request, tag: str, changed_at: datetime, now: date
 
 def _validators(gate: Gate, now: datetime) -> dict[str, str]:
     modified = format_datetime(last_modified(gate.changed_at, now), usegmt=True)
-    return {"ETag": f'"{etag(gate)}"', "Last-Modified": modified, "Cache-Control": "private, no-cache", **ALWAYS}
+    return {"ETag": f'"{etag(gate)}"', "Last-Modified": modified, "Cache-Control": "private, no-cache"}
 
 
 def _calendar(body: bytes, calendar_name: str | None, validators: dict[str, str]) -> web.Response:
@@ -154,11 +163,11 @@ def _unavailable() -> web.Response:
 
 
 def _refusal(status: int, text: str, retry_after: int | None = None) -> web.Response:
-    headers = {"Cache-Control": "no-store", **ALWAYS}
+    headers = {"Cache-Control": "no-store"}
     if retry_after:
         headers["Retry-After"] = str(retry_after)
     return web.Response(status=status, text=text + "\n", headers=headers)
 
 
 async def _options(_: web.Request) -> web.Response:
-    return web.Response(status=204, headers={"Allow": "GET,HEAD,OPTIONS", **ALWAYS})
+    return web.Response(status=204, headers={"Allow": "GET,HEAD,OPTIONS"})

@@ -1,10 +1,10 @@
 """Small data for tests: an account with two users and two calendars, and quick ways to change it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from aiohttp import ClientResponse, web
@@ -18,14 +18,17 @@ from api.settings import Settings
 from db.accounts import add_account
 from db.activities import Activity, add_entries, upsert_activities
 from db.calendars import add_calendar, grant_access
-from db.pool import Conn
+from db.pool import Conn, PatientPool, Pool, create_pool
 from db.users import UserRecord, add_user
+from feed.routes import FeedRoutes
+from feed.tokens import Keyring
 
 SECRET_KEY = "k1:0123456789abcdef0123456789abcdef"
 JWT_SECRET = "a secret for the bearer tokens of the tests"
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
+T = TypeVar("T")
 Client = TestClient[web.Request, web.Application]
 
 
@@ -130,8 +133,30 @@ class Service:
         return answer
 
 
+class InterruptedPool(PatientPool):
+    """Lets another writer commit a statement before its second read."""
+
+    def __init__(self, pool: Pool, statement: str) -> None:
+        super().__init__(pool, patience=15)
+        self._statement = statement
+        self._reads = 0
+
+    async def read(self, query: Callable[[Conn], Awaitable[T]]) -> T:
+        self._reads += 1
+        if self._reads == 2:
+            await self.pool.execute(self._statement)
+        return await super().read(query)
+
+
 @asynccontextmanager
-async def running_service(dsn: str, **said: Any) -> AsyncIterator[Service]:
-    """A service of its own with these settings."""
-    async with TestClient(TestServer(create_app(settings(**said), dsn))) as client:
-        yield Service(client)
+async def running_service(dsn: str, before_second_read: str | None = None, **said: Any) -> AsyncIterator[Service]:
+    """A service of its own with these settings; another writer may come between the two reads of its first poll."""
+    if before_second_read is None:
+        async with TestClient(TestServer(create_app(settings(**said), dsn))) as client:
+            yield Service(client)
+        return
+    async with create_pool(dsn) as pool:
+        app = web.Application()
+        app.add_routes(FeedRoutes(InterruptedPool(pool, before_second_read), Keyring.parse(SECRET_KEY), 30).routes())
+        async with TestClient(TestServer(app)) as client:
+            yield Service(client)

@@ -121,6 +121,8 @@ def test_private_meeting_tells_nothing_but_when() -> None:
         ("https://exämple.de/ü ö", "https://xn--exmple-cua.de/%C3%BC%20%C3%B6"),
         ("https://crm.example.com/a\r\nX-EVIL:1", "https://crm.example.com/aX-EVIL:1"),
         ("http://[bad", None),
+        ("https://[fe80::1%25é]/", None),
+        ("http://a b.com/", None),
         ("https://", None),
         ("javascript:alert(1)", None),
         ("crm.example.com/a", None),

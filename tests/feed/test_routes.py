@@ -1,13 +1,16 @@
 """The life of a poll, over real HTTP and a real database."""
 
+import asyncio
 import re
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
 
+import asyncpg
 import pytest
 from ical.calendar_stream import IcsCalendarStream
 
 from db.calendars import grant_access
+from db.fragments import FragmentRecord, save_fragments
 from feed.routes import last_modified
 from feed.tokens import FeedToken, Keyring
 from tests.seed import HOUR, NOW, SECRET_KEY, Seed, Service, meeting, plant, running_service, task
@@ -111,23 +114,36 @@ async def test_matching_etag_is_304_with_both_validators(seed: Seed, service: Se
     assert (await service.poll(url, "HEAD", If_None_Match=tag)).status == 304
 
 
+async def age(seed: Seed, changed: datetime) -> None:
+    """Let everything in the feeds have been changed then; no trigger sets the times to now."""
+    await seed.conn.execute("SET session_replication_role = replica")
+    for table in ("feed_links", "users", "calendar_versions"):
+        await seed.conn.execute(f"UPDATE {table} SET changed_at = $1", changed)
+    await seed.conn.execute("RESET session_replication_role")
+
+
+def http_date(moment: datetime) -> str:
+    return format_datetime(moment, usegmt=True)
+
+
 async def test_etag_goes_before_date(seed: Seed, service: Service) -> None:
     url = await service.generate(seed.anna, seed.own)
-    future = format_datetime(datetime.now(UTC) - timedelta(seconds=1), usegmt=True)
-    assert (await service.poll(url, If_None_Match='"old"', If_Modified_Since=future)).status == 200
+    now = datetime.now(UTC)
+    await age(seed, now - timedelta(hours=1))
+    tag, recent, old = (await service.poll(url)).headers["ETag"], http_date(now), http_date(now - timedelta(days=1))
+    assert (await service.poll(url, If_Modified_Since=recent)).status == 304
+    assert (await service.poll(url, If_None_Match='"old"', If_Modified_Since=recent)).status == 200
+    assert (await service.poll(url, If_None_Match=tag, If_Modified_Since=old)).status == 304
 
 
 async def test_date_alone_is_compared_with_the_last_change(seed: Seed, service: Service) -> None:
     url = await service.generate(seed.anna, seed.own)
-    changed = datetime.now(UTC).replace(microsecond=500_000) - timedelta(seconds=30)
-    await seed.conn.execute("SET session_replication_role = replica")  # no trigger sets the times to now
-    for table in ("feed_links", "users", "calendar_versions"):
-        await seed.conn.execute(f"UPDATE {table} SET changed_at = $1", changed)
+    changed = datetime.now(UTC).replace(microsecond=500_000) - timedelta(minutes=2)
+    await age(seed, changed)
     modified = parsedate_to_datetime((await service.poll(url)).headers["Last-Modified"])
 
     async def status(since: datetime | str) -> int:
-        text = since if isinstance(since, str) else format_datetime(since, usegmt=True)
-        return (await service.poll(url, If_Modified_Since=text)).status
+        return (await service.poll(url, If_Modified_Since=since if isinstance(since, str) else http_date(since))).status
 
     assert modified == changed + timedelta(milliseconds=500)
     assert await status(modified) == 304
@@ -138,11 +154,40 @@ async def test_date_alone_is_compared_with_the_last_change(seed: Seed, service: 
     assert await status(datetime.now(UTC) + timedelta(days=1)) == 200
 
 
-def test_last_modified_is_the_next_whole_second_once_that_has_come() -> None:
-    changed = datetime(2026, 3, 2, 9, 0, 0, 500_000, tzinfo=UTC)
-    second = datetime(2026, 3, 2, 9, 0, 0, tzinfo=UTC)
-    assert last_modified(changed, changed) == second
-    assert last_modified(changed, changed + timedelta(seconds=1)) == second + timedelta(seconds=1)
+@pytest.mark.parametrize("microsecond", [0, 1, 500_000, 999_999])
+def test_last_modified_matches_a_change_only_once_that_is_settled(microsecond: int) -> None:
+    changed = datetime(2026, 3, 2, 9, 0, 1, microsecond, tzinfo=UTC)
+    assert last_modified(changed, changed) < changed
+    assert last_modified(changed, changed + timedelta(seconds=59)) < changed
+    settled = last_modified(changed, changed + timedelta(seconds=62))
+    assert changed <= settled < changed + timedelta(seconds=1)
+    assert settled.microsecond == 0
+
+
+def test_last_modified_is_never_later_than_now() -> None:
+    """The database's clock may be ahead of ours (RFC 9110, section 8.8.2.1)."""
+    now = datetime(2026, 3, 2, 9, tzinfo=UTC)
+    assert last_modified(now + timedelta(seconds=30), now) == now
+
+
+async def test_write_that_is_committed_after_a_later_one_is_seen_by_date_alone(
+    seed: Seed, dsn: str, service: Service
+) -> None:
+    url = await service.generate(seed.anna)
+    slow = await asyncpg.connect(dsn)
+    writing = slow.transaction()
+    await writing.start()
+    await slow.execute("UPDATE calendars SET name = 'First written' WHERE id = $1", seed.own)
+    await asyncio.sleep(1.1)
+    await seed.conn.execute("UPDATE calendars SET name = 'First committed' WHERE id = $1", seed.team)
+    between = await service.poll(url)
+    await writing.commit()
+    after = await service.poll(url, If_Modified_Since=between.headers["Last-Modified"])
+    assert after.status == 200
+    assert parsedate_to_datetime(after.headers["Last-Modified"]) >= parsedate_to_datetime(
+        between.headers["Last-Modified"]
+    )
+    await slow.close()
 
 
 async def test_two_changes_in_one_second_are_both_seen_by_date_alone(seed: Seed, service: Service) -> None:
@@ -336,6 +381,47 @@ async def test_notice_can_be_switched_off(seed: Seed, dsn: str) -> None:
         assert (await service.poll(old)).status == 410
 
 
+async def test_body_that_is_read_after_a_change_has_the_validators_of_that_change(seed: Seed, dsn: str) -> None:
+    """The gate is asked, then another writer commits, then the rows are read: bytes and ETag must be of one state."""
+    await seed.write(meeting())
+    change = "UPDATE activities SET title = 'Changed'"
+    async with running_service(dsn) as service, running_service(dsn, before_second_read=change) as interrupted:
+        url = await service.generate(seed.anna, seed.own)
+        first = await interrupted.poll(url)
+        second = await service.poll(url)
+        assert titles(await first.text()) == ["Changed"]
+        assert await first.read() == await second.read()
+        assert first.headers["ETag"] == second.headers["ETag"]
+
+
+async def test_link_that_is_reset_between_the_two_questions_of_a_poll_serves_the_notice(seed: Seed, dsn: str) -> None:
+    await seed.write(meeting())
+    change = "UPDATE feed_links SET generation = generation + 1, resets = resets || now()"
+    async with running_service(dsn) as service, running_service(dsn, before_second_read=change) as interrupted:
+        url = await service.generate(seed.anna, seed.own)
+        assert is_notice(await (await interrupted.poll(url)).text())
+
+
+async def test_end_that_another_machine_wrote_with_a_clock_ahead_of_ours_ends_at_once(
+    seed: Seed, service: Service
+) -> None:
+    url = await service.generate(seed.anna, seed.own)
+    await seed.conn.execute("UPDATE users SET deactivated_at = $1", datetime.now(UTC) + HOUR)
+    assert is_notice(await (await service.poll(url)).text())
+
+
+async def test_version_number_that_is_used_again_for_other_content_has_another_etag(
+    seed: Seed, service: Service
+) -> None:
+    """As after a restore of the database: the number falls back and comes again."""
+    await seed.write(meeting())
+    url = await service.generate(seed.anna, seed.own)
+    before = (await service.poll(url)).headers["ETag"]
+    await seed.conn.execute("UPDATE calendar_versions SET version = version - 1")
+    await seed.conn.execute("UPDATE activities SET title = 'Other'")
+    assert (await service.poll(url, If_None_Match=before)).status == 200
+
+
 async def test_reset_during_polling_serves_no_old_body_once_it_is_acknowledged(seed: Seed, service: Service) -> None:
     await seed.write(meeting())
     url = await service.generate(seed.anna, seed.own)
@@ -409,6 +495,24 @@ async def test_changed_activity_is_rendered_alone(seed: Seed, service: Service) 
     assert (len(before), len(after - before), len(before - after)) == (120, 1, 1)
 
 
+async def test_fragment_of_an_older_revision_never_replaces_a_newer_one(seed: Seed, service: Service) -> None:
+    await seed.write(meeting())
+    url = await service.generate(seed.anna, seed.own)
+    await service.poll(url)
+    old = FragmentRecord(*(await seed.conn.fetchrow("SELECT activity_id, revision, variant, ics FROM fragments") or ()))
+    await seed.conn.execute("UPDATE activities SET title = 'Newer'")
+    await service.poll(url)
+    await save_fragments(seed.conn, seed.account_id, [old])
+    assert await seed.conn.fetchval("SELECT revision FROM fragments") == 1
+    assert titles(await (await service.poll(url)).text()) == ["Newer"]
+
+
+async def test_feed_of_which_nothing_can_be_rendered_is_a_failure_and_not_empty(seed: Seed, service: Service) -> None:
+    await seed.write(meeting())
+    await seed.conn.execute("UPDATE activities SET starts_at = '9999-12-31 23:59:59Z', ends_at = NULL")
+    assert (await service.poll(await service.generate(seed.anna, seed.own))).status == 503
+
+
 async def test_stored_fragments_are_what_is_served(seed: Seed, service: Service) -> None:
     await seed.write(meeting())
     url = await service.generate(seed.anna, seed.own)
@@ -423,7 +527,9 @@ async def test_activity_that_cannot_be_rendered_is_left_out_and_breaks_nothing(
     seed: Seed, service: Service, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await seed.write(meeting("good"), meeting("bad", title="Secret title"))
-    await seed.conn.execute("UPDATE activities SET starts_at = 'infinity', ends_at = NULL WHERE external_id = 'bad'")
+    await seed.conn.execute(
+        "UPDATE activities SET starts_at = '9999-12-31 23:59:59Z', ends_at = NULL WHERE external_id = 'bad'"
+    )
     url = await service.generate(seed.anna, seed.own)
     assert titles(await (await service.poll(url)).text()) == ["Viewing"]
     said = capsys.readouterr()

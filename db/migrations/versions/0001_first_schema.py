@@ -16,7 +16,8 @@ CREATE TABLE accounts (
     suspended_at timestamptz,
     created_at   timestamptz NOT NULL,
     CONSTRAINT accounts_pkey PRIMARY KEY (account_id),
-    CONSTRAINT accounts_name_check CHECK (name <> '')
+    CONSTRAINT accounts_name_check CHECK (name <> ''),
+    CONSTRAINT accounts_suspended_check CHECK (isfinite(suspended_at))
 )"""
 
 USERS = """
@@ -35,7 +36,8 @@ CREATE TABLE users (
     CONSTRAINT users_pkey PRIMARY KEY (account_id, id),
     CONSTRAINT users_account_fkey FOREIGN KEY (account_id) REFERENCES accounts (account_id) ON DELETE CASCADE,
     CONSTRAINT users_external_id_key UNIQUE (account_id, external_id),
-    CONSTRAINT users_name_check CHECK (name <> '')
+    CONSTRAINT users_name_check CHECK (name <> ''),
+    CONSTRAINT users_deactivated_check CHECK (isfinite(deactivated_at))
 )"""
 
 USERS_EMAIL = "CREATE UNIQUE INDEX users_email_key ON users (account_id, lower(email))"
@@ -53,7 +55,8 @@ CREATE TABLE calendars (
     CONSTRAINT calendars_account_fkey FOREIGN KEY (account_id) REFERENCES accounts (account_id) ON DELETE CASCADE,
     CONSTRAINT calendars_external_id_key UNIQUE (account_id, external_id),
     CONSTRAINT calendars_name_check CHECK (name <> ''),
-    CONSTRAINT calendars_color_check CHECK (color ~ '^#[0-9A-F]{6}$')
+    CONSTRAINT calendars_color_check CHECK (color ~ '^#[0-9A-F]{6}$'),
+    CONSTRAINT calendars_deleted_check CHECK (isfinite(deleted_at))
 )"""
 
 CALENDAR_VERSIONS = """
@@ -78,7 +81,8 @@ CREATE TABLE calendar_access (
     CONSTRAINT calendar_access_calendar_fkey FOREIGN KEY (account_id, calendar_id)
         REFERENCES calendars (account_id, id) ON DELETE CASCADE,
     CONSTRAINT calendar_access_user_fkey FOREIGN KEY (account_id, user_id)
-        REFERENCES users (account_id, id) ON DELETE CASCADE
+        REFERENCES users (account_id, id) ON DELETE CASCADE,
+    CONSTRAINT calendar_access_withdrawn_check CHECK (isfinite(withdrawn_at))
 )"""
 
 CALENDAR_ACCESS_CALENDAR = "CREATE INDEX calendar_access_calendar_idx ON calendar_access (account_id, calendar_id)"
@@ -123,6 +127,10 @@ CREATE TABLE activities (
     CONSTRAINT activities_end_check CHECK (
         (ends_at IS NULL OR ends_at >= starts_at AND starts_at IS NOT NULL)
         AND (ends_on IS NULL OR ends_on > starts_on AND starts_on IS NOT NULL)),
+    CONSTRAINT activities_years_check CHECK (
+        least(starts_at, ends_at, due_at) >= '0002-01-01Z'
+        AND greatest(starts_at, ends_at, due_at) <= '9999-12-31 23:59:59Z'
+        AND least(starts_on, ends_on, due_on) >= '0002-01-01' AND greatest(starts_on, ends_on, due_on) <= '9999-12-31'),
     CONSTRAINT activities_due_check CHECK (num_nonnulls(due_at, due_on) <= CASE type WHEN 'TASK' THEN 1 ELSE 0 END),
     CONSTRAINT activities_recurrence_check CHECK (jsonb_typeof(recurrence) = 'object'),
     CONSTRAINT activities_participants_check CHECK (
@@ -186,7 +194,8 @@ CREATE TABLE feed_links (
         REFERENCES calendars (account_id, id) ON DELETE CASCADE,
     CONSTRAINT feed_links_generation_check CHECK (generation = cardinality(resets) + 1),
     CONSTRAINT feed_links_name_check CHECK (char_length(name) <= 100),
-    CONSTRAINT feed_links_options_check CHECK (jsonb_typeof(options) = 'object')
+    CONSTRAINT feed_links_options_check CHECK (jsonb_typeof(options) = 'object'),
+    CONSTRAINT feed_links_end_check CHECK (isfinite(paused_at) AND isfinite(expires_at) AND isfinite(revoked_at))
 )"""
 
 FEED_LINKS_NAME = """
@@ -330,60 +339,47 @@ BEGIN
     RETURN NULL;
 END $$"""
 
-# The share lock waits for a change of the activity that is not committed yet: that writer could not see this entry, so
-# would not raise the version of its calendar.
-CALENDAR_ENTRIES_INSERTED = """
-CREATE FUNCTION calendar_entries_inserted() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE
-    a record;
-    r record;
-BEGIN
-    FOR a IN SELECT n.account_id, array_agg(n.activity_id) AS ids FROM newt n GROUP BY 1 ORDER BY 1 LOOP
-        PERFORM 1 FROM activities x WHERE x.account_id = a.account_id AND x.id = ANY (a.ids) ORDER BY x.id FOR SHARE;
-    END LOOP;
-    FOR r IN SELECT DISTINCT n.account_id, n.calendar_id FROM newt n ORDER BY 1, 2 LOOP
+# Entries: every calendar that one was put into or taken out of is raised. The share lock waits for a change of the
+# activity that is not committed yet: that writer could not see this entry, so would not raise its calendar's version.
+RAISE_ENTERED = """
+    FOR r IN SELECT DISTINCT e.account_id, e.calendar_id FROM ({entries}) e ORDER BY 1, 2 LOOP
         PERFORM raise_calendar_version(r.account_id, r.calendar_id);
-    END LOOP;
+    END LOOP;"""
+LOCK_ENTERED = """
+    FOR r IN SELECT n.account_id, array_agg(n.activity_id) AS ids FROM newt n GROUP BY 1 ORDER BY 1 LOOP
+        PERFORM 1 FROM activities a WHERE a.account_id = r.account_id AND a.id = ANY (r.ids) ORDER BY a.id FOR SHARE;
+    END LOOP;"""
+
+
+def _entries_function(name: str, body: str) -> str:
+    return f"""
+CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    r record;
+BEGIN{body}
     RETURN NULL;
 END $$"""
 
-CALENDAR_ENTRIES_UPDATED = """
-CREATE FUNCTION calendar_entries_updated() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE
-    a record;
-    r record;
-BEGIN
-    FOR a IN SELECT n.account_id, array_agg(n.activity_id) AS ids FROM newt n GROUP BY 1 ORDER BY 1 LOOP
-        PERFORM 1 FROM activities x WHERE x.account_id = a.account_id AND x.id = ANY (a.ids) ORDER BY x.id FOR SHARE;
-    END LOOP;
-    FOR r IN SELECT n.account_id, n.calendar_id FROM newt n UNION SELECT o.account_id, o.calendar_id FROM oldt o
-              ORDER BY 1, 2 LOOP
-        PERFORM raise_calendar_version(r.account_id, r.calendar_id);
-    END LOOP;
-    RETURN NULL;
-END $$"""
 
-CALENDAR_ENTRIES_DELETED = """
-CREATE FUNCTION calendar_entries_deleted() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE
-    r record;
-BEGIN
-    FOR r IN SELECT DISTINCT o.account_id, o.calendar_id FROM oldt o ORDER BY 1, 2 LOOP
-        PERFORM raise_calendar_version(r.account_id, r.calendar_id);
-    END LOOP;
-    RETURN NULL;
-END $$"""
+NEW_ENTRIES, OLD_ENTRIES = ("SELECT account_id, calendar_id FROM newt", "SELECT account_id, calendar_id FROM oldt")
+CALENDAR_ENTRIES_INSERTED = _entries_function(
+    "calendar_entries_inserted", LOCK_ENTERED + RAISE_ENTERED.format(entries=NEW_ENTRIES)
+)
+CALENDAR_ENTRIES_UPDATED = _entries_function(
+    "calendar_entries_updated", LOCK_ENTERED + RAISE_ENTERED.format(entries=f"{NEW_ENTRIES} UNION {OLD_ENTRIES}")
+)
+CALENDAR_ENTRIES_DELETED = _entries_function("calendar_entries_deleted", RAISE_ENTERED.format(entries=OLD_ENTRIES))
 
 # What a user may see is part of the user: the time moves when access is given or taken, whatever times were written.
 CALENDAR_ACCESS_WRITTEN = """
 CREATE FUNCTION calendar_access_written() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    r record;
+    moment timestamptz := clock_timestamp();
 BEGIN
-    IF TG_OP <> 'INSERT' THEN
-        UPDATE users u SET changed_at = clock_timestamp() WHERE u.account_id = old.account_id AND u.id = old.user_id;
-    END IF;
-    IF TG_OP <> 'DELETE' THEN
-        UPDATE users u SET changed_at = clock_timestamp() WHERE u.account_id = new.account_id AND u.id = new.user_id;
-    END IF;
+    FOR r IN SELECT DISTINCT w.account_id, w.user_id FROM written w ORDER BY 1, 2 LOOP
+        UPDATE users u SET changed_at = moment WHERE u.account_id = r.account_id AND u.id = r.user_id;
+    END LOOP;
     RETURN NULL;
 END $$"""
 
@@ -401,8 +397,14 @@ VERSION_TRIGGERS = [
     """CREATE TRIGGER calendar_entries_updated AFTER UPDATE ON calendar_entries
         REFERENCING OLD TABLE AS oldt NEW TABLE AS newt
         FOR EACH STATEMENT EXECUTE FUNCTION calendar_entries_updated()""",
-    """CREATE TRIGGER calendar_access_written AFTER INSERT OR UPDATE OR DELETE ON calendar_access
-        FOR EACH ROW EXECUTE FUNCTION calendar_access_written()""",
+    """CREATE TRIGGER calendar_access_inserted AFTER INSERT ON calendar_access
+        REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION calendar_access_written()""",
+    """CREATE TRIGGER calendar_access_updated AFTER UPDATE ON calendar_access
+        REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION calendar_access_written()""",
+    """CREATE TRIGGER calendar_access_replaced AFTER UPDATE ON calendar_access
+        REFERENCING OLD TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION calendar_access_written()""",
+    """CREATE TRIGGER calendar_access_deleted AFTER DELETE ON calendar_access
+        REFERENCING OLD TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION calendar_access_written()""",
 ]
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from zoneinfo import available_timezones
 
-import asyncpg
 import typer
 import uvloop
 
@@ -24,6 +23,7 @@ from api.settings import PREFIX, Settings, SettingsError, load_settings, with_ke
 from db.accounts import list_accounts
 from db.embedded import EmbeddedPostgresError
 from db.migrate import SchemaError, migrate
+from db.pool import connect
 from db.users import list_users
 from feed.tokens import Keyring
 
@@ -168,7 +168,7 @@ async def _demo(settings: Settings, dsn: str, *, json: bool) -> None:
     now = datetime.now(UTC)
     assert settings.secret_keys is not None
     keyring = Keyring.parse(settings.secret_keys.get_secret_value())
-    conn = await asyncpg.connect(dsn)
+    conn = await connect(dsn)
     try:
         accounts = [DemoAccount(a.name, await list_users(conn, a.account_id)) for a in await fill_sample(conn, now)]
         link_url = await sample_link_url(conn, settings, keyring, accounts[0].users[0], now)
@@ -190,7 +190,7 @@ async def _migrate(dsn: str) -> None:
 
 async def _token(settings: Settings, dsn: str, account: str, user: str, lifetime: timedelta) -> str:
     await prepare(settings, dsn)
-    conn = await asyncpg.connect(dsn)
+    conn = await connect(dsn)
     try:
         owner = pick("account", account, [(a, (a.name, str(a.account_id))) for a in await list_accounts(conn)])
         users = [(u, (u.email or u.name, str(u.id))) for u in await list_users(conn, owner.account_id)]

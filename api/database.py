@@ -8,7 +8,9 @@ import asyncpg
 from api.settings import PREFIX, Settings
 from db.embedded import postgres
 from db.migrate import check_schema, migrate
-from db.pool import CONNECT_TIMEOUT, CONNECTION_LOST
+from db.pool import CONNECTION_LOST, connect
+
+OLDEST_POSTGRESQL = 15
 
 
 class DatabaseError(Exception):
@@ -32,13 +34,18 @@ async def prepare(settings: Settings, dsn: str) -> None:
 
 
 async def ping(dsn: str) -> None:
-    """Raise `DatabaseError` unless PostgreSQL answers. The message never holds the DSN, which may hold a password."""
+    """Raise `DatabaseError` unless a PostgreSQL that is new enough answers.
+
+    The message never holds the DSN, which may hold a password.
+    """
+    remedy = f"check {PREFIX}DATABASE_URL, or leave it out for the embedded one."
     try:
-        conn = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT)
-    except (*CONNECTION_LOST, asyncpg.PostgresError, ValueError) as exc:
-        reason = exc.sqlstate if isinstance(exc, asyncpg.PostgresError) else type(exc).__name__
-        message = (
-            f"PostgreSQL does not answer ({reason}): check {PREFIX}DATABASE_URL, or leave it out for the embedded one."
-        )
-        raise DatabaseError(message) from None
+        conn = await connect(dsn)
+    except asyncpg.PostgresError as exc:
+        raise DatabaseError(f"PostgreSQL refuses the connection ({type(exc).__name__}): {remedy}") from None
+    except (*CONNECTION_LOST, ValueError) as exc:
+        raise DatabaseError(f"PostgreSQL does not answer ({type(exc).__name__}): {remedy}") from None
+    version = conn.get_server_version()
     await conn.close()
+    if version.major < OLDEST_POSTGRESQL:
+        raise DatabaseError(f"PostgreSQL {version.major} is too old: use {OLDEST_POSTGRESQL} or newer.")

@@ -16,7 +16,7 @@ from api.settings import PREFIX
 from db.accounts import list_accounts
 from db.activities import Activity, add_entries, list_entered, upsert_activities
 from db.calendars import list_calendars
-from db.pool import CONNECTION_LOST, Conn
+from db.pool import CONNECTION_LOST, Conn, connect
 from db.users import list_users, list_viewers
 from feed.importing.activities import Refusal, read_calendar
 from feed.importing.zones import UnknownZoneError
@@ -74,7 +74,7 @@ async def import_files(
     console = console or Console()
     try:
         await ping(dsn)
-        conn = await asyncpg.connect(dsn)
+        conn = await connect(dsn)
         try:
             destination = await _find(conn, account, calendar, owner)
             return await _Import(conn, destination, time_zone, console).run(paths)

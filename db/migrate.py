@@ -2,18 +2,24 @@
 
 from functools import partial
 from pathlib import Path
+from uuid import uuid4
 
 import asyncpg
+import structlog
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from db.pool import connect
+
 LOCK = 5545_7986  # the advisory lock's key: any number that nothing else in the database uses
+
+log = structlog.get_logger()
 
 
 class SchemaError(Exception):
@@ -23,25 +29,53 @@ class SchemaError(Exception):
 async def migrate(dsn: str) -> None:
     """Apply what is missing, in one transaction under one lock.
 
-    Raises `SchemaError` if the database was migrated by a newer release.
+    Raises `SchemaError` if the database was migrated by a newer release, or refuses what a migration does.
     """
-    async with _engine(dsn).begin() as connection:
-        await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
-        await connection.run_sync(_upgrade)
+    try:
+        async with _engine(dsn).begin() as connection:
+            await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
+            await connection.run_sync(_upgrade)
+    except DBAPIError as exc:
+        raise SchemaError(f"The database refuses the migration: {exc.orig}") from exc
 
 
 async def check_schema(dsn: str) -> None:
-    """Raise `SchemaError` unless the database has exactly this release's schema."""
-    async with _engine(dsn).connect() as connection:
-        found = await connection.run_sync(_revision)
-    if found != ScriptDirectory.from_config(_config()).get_current_head():
-        raise SchemaError(
-            f"The database has schema {found or 'none'}: run `calendar-feeds migrate` of this release first."
-        )
+    """Raise `SchemaError` if the database lacks migrations of this release.
+
+    One that a newer release has migrated already is taken: migrations are safe for the release before.
+    """
+    found = await _revision(dsn)
+    scripts = ScriptDirectory.from_config(_config())
+    if found == scripts.get_current_head():
+        return
+    if found is None or _is_known(scripts, found):
+        raise SchemaError(f"The database has schema {found or 'none'}: run `calendar-feeds migrate` first.")
+    log.warning("the database was migrated by a newer release", schema=found)
 
 
-def _engine(dsn: str):  # type: ignore[no-untyped-def]  # SQLAlchemy's engine, Alembic's alone
-    return create_async_engine("postgresql+asyncpg://", async_creator=partial(asyncpg.connect, dsn), poolclass=NullPool)
+async def _revision(dsn: str) -> str | None:
+    conn = await connect(dsn)
+    try:
+        revision: str | None = await conn.fetchval("SELECT v.version_num FROM alembic_version v")
+    except asyncpg.UndefinedTableError:
+        return None
+    finally:
+        await conn.close()
+    return revision
+
+
+def _is_known(scripts: ScriptDirectory, revision: str) -> bool:
+    try:
+        return scripts.get_revision(revision) is not None
+    except CommandError:
+        return False
+
+
+def _engine(dsn: str) -> AsyncEngine:
+    """Alembic's engine; its statements have names of their own, as PgBouncer lends one connection to many clients."""
+    names = {"prepared_statement_cache_size": 0, "prepared_statement_name_func": lambda: f"migrate_{uuid4().hex}"}
+    url, creator = "postgresql+asyncpg://", partial(connect, dsn)
+    return create_async_engine(url, async_creator=creator, connect_args=names, poolclass=NullPool)
 
 
 def _config() -> Config:
@@ -50,16 +84,10 @@ def _config() -> Config:
     return config
 
 
-def _revision(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
-
-
 def _upgrade(connection: Connection) -> None:
     config = _config()
     config.attributes["connection"] = connection
     try:
         command.upgrade(config, "head")
     except CommandError as exc:
-        raise SchemaError(
-            f"The database has schema {_revision(connection)}, which a newer release made: use that."
-        ) from exc
+        raise SchemaError("A newer release has migrated the database: use that release's `migrate`.") from exc

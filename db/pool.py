@@ -50,6 +50,11 @@ def create_pool(dsn: str, max_size: int = 10, statement_cache_size: int = 100) -
     )
 
 
+async def connect(dsn: str) -> "asyncpg.Connection[asyncpg.Record]":
+    """A connection for a command. It prepares nothing that lasts, so it works behind PgBouncer too."""
+    return await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT, statement_cache_size=0)
+
+
 class PatientPool:
     """Runs reads on a pool and waits for the database while it is away, so that a restart or failover passes unnoticed.
 

@@ -29,7 +29,7 @@ def test_serve_and_token_need_secrets_beside_a_database_of_your_own(tmp_path: Pa
 def test_serve_refuses_a_database_without_the_schema(tmp_path: Path, empty_database: str) -> None:
     secrets = {"secret_keys": "k1:" + "x" * 32, "jwt_secret": "y" * 32}
     said = run(tmp_path / "data", "serve", database_url=empty_database, **secrets)
-    message = "calendar-feeds: The database has schema none: run `calendar-feeds migrate` of this release first.\n"
+    message = "calendar-feeds: The database has schema none: run `calendar-feeds migrate` first.\n"
     assert (said.returncode, said.stderr) == (1, message)
 
 

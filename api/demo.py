@@ -8,6 +8,7 @@ from uuid import UUID
 
 from api.auth import Principal, issue_token
 from api.settings import Settings
+from db.audit import add_audit_entries
 from db.links import add_link, get_link
 from db.pool import Conn
 from db.users import UserRecord
@@ -78,7 +79,11 @@ def user_token(
 
 
 async def sample_link_url(conn: Conn, settings: Settings, keyring: Keyring, user: UserRecord, now: datetime) -> str:
-    """The URL of the user's default link to all calendars."""
+    """The URL of the user's default link to all calendars, made if there is none."""
     key = (user.account_id, user.id, None, "")
-    link = await get_link(conn, *key) or await add_link(conn, *key, keyring.newest, now)
+    link = await get_link(conn, *key)
+    if link is None and (link := await add_link(conn, *key, keyring.newest, now)):
+        await add_audit_entries(
+            conn, user.account_id, "LINK_GENERATED", [link.id], actor_id=None, network=None, now=now
+        )
     return (link and link_url(keyring, settings.base_url, link, ALL_CALENDARS)) or "(generate one in GraphiQL)"

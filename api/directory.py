@@ -11,11 +11,12 @@ class NotFoundError(Exception):
 
 
 def pick(kind: str, wanted: str, candidates: Sequence[tuple[T, Sequence[str | None]]]) -> T:
-    """The candidate of that name, letter case aside; a candidate is a value and its names, the first to be shown."""
+    """The candidate of that name, letter case aside; a candidate is a value and its names, the last its id."""
     found = [value for value, names in candidates if wanted.casefold() in (name.casefold() for name in names if name)]
     if len(found) == 1:
         return found[0]
     if found:
-        raise NotFoundError(f"More than one {kind} is called {wanted!r}: use its id.")
+        ids = ", ".join(str(names[-1]) for value, names in candidates if value in found)
+        raise NotFoundError(f"More than one {kind} is called {wanted!r}: use the id, one of {ids}.")
     there = ", ".join(repr(names[0]) for _, names in candidates)
     raise NotFoundError(f"There is no {kind} {wanted!r}; there is {there or 'none yet'}.")

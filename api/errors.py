@@ -1,5 +1,6 @@
 """Errors: top-level ones with a code, and the user errors that a mutation's payload carries."""
 
+import traceback
 from typing import Any
 from uuid import uuid4
 
@@ -41,7 +42,9 @@ def formatted_error(error: GraphQLError) -> dict[str, Any]:
     if error.original_error is None or isinstance(error.original_error, GraphQLError):
         return {**error.formatted, "extensions": {"code": "INVALID_QUERY"}}
     reference = uuid4().hex[:12]
-    log.error("resolver failed", reference=reference, path=error.path, exc_info=error.original_error)
+    cause = error.original_error
+    where = traceback.format_tb(cause.__traceback__)  # without the message, which may hold what a row says
+    log.error("resolver failed", reference=reference, path=error.path, error=type(cause).__name__, where=where)
     masked = {"message": f"Something went wrong here. Reference: {reference}", "extensions": {"code": "INTERNAL"}}
     return {**error.formatted, **masked}
 

@@ -115,7 +115,7 @@ async def find_user(conn: Conn, account_id: UUID, node_id: str) -> UserRecord | 
 
 def is_link_name(name: str) -> bool:
     return len(name) <= LONGEST_NAME and not any(
-        unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in name
+        unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name
     )
 
 

@@ -17,6 +17,7 @@ from db.users import UserRecord, add_user
 CRM = "https://crm.example.com/activities"
 DAYS_BACK, DAYS_AHEAD = 20, 40
 SATURDAY = 5
+LOCK = 5545_7987  # the advisory lock's key
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +90,13 @@ AGENCIES = (REAL_ESTATE, INVESTIGATIONS)
 
 
 async def fill_sample(conn: Conn, now: datetime) -> list[AccountRecord]:
-    """Make the sample accounts that are not there yet, in one transaction each; all sample accounts."""
+    """Make the sample accounts that are not there yet, in one transaction, one demo at a time; all sample accounts."""
     names = [agency.name for agency in AGENCIES]
-    there = {account.name for account in await list_accounts(conn)}
-    for agency in AGENCIES:
-        if agency.name not in there:
-            async with conn.transaction():
+    async with conn.transaction():
+        await conn.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
+        there = {account.name for account in await list_accounts(conn)}
+        for agency in AGENCIES:
+            if agency.name not in there:
                 await _fill(conn, agency, now)
     return sorted((a for a in await list_accounts(conn) if a.name in names), key=lambda a: names.index(a.name))
 

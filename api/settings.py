@@ -1,5 +1,6 @@
 """Settings: the environment, read once into one frozen object. Nothing else in the service reads the environment."""
 
+import os
 import re
 import secrets
 from pathlib import Path
@@ -13,6 +14,7 @@ from feed.urls import LONGEST_PUBLIC_URL
 
 PREFIX = "CALENDAR_FEEDS_"
 PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?")
+EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104  # to listen on, not to call
 
 
 class SettingsError(Exception):
@@ -71,7 +73,10 @@ class Settings(BaseSettings):
 
     @property
     def base_url(self) -> str:
-        return self.public_url or f"http://{self.host}:{self.port}"
+        if self.public_url:
+            return self.public_url
+        host = "localhost" if self.host in EVERY_ADDRESS else self.host
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
 
 def load_settings(**overrides: object) -> Settings:
@@ -89,7 +94,10 @@ def with_kept_secrets(settings: Settings) -> Settings:
         raise SettingsError(
             f"{PREFIX}DATA_DIR: {settings.data_dir} cannot be used ({exc.strerror}): name a folder to write to."
         ) from None
-    return _settings(path, settings.model_dump(exclude_unset=True))
+    complete = _settings(path, settings.model_dump(exclude_unset=True))
+    if complete.secret_keys is None or complete.jwt_secret is None:
+        raise SettingsError(f"{path} lacks a secret: restore it, or set {PREFIX}SECRET_KEYS and {PREFIX}JWT_SECRET.")
+    return complete
 
 
 def _settings(env_file: Path | None, values: dict[str, object]) -> Settings:
@@ -110,7 +118,10 @@ def _make_secrets(path: Path) -> None:
     text = f"{PREFIX}SECRET_KEYS=k1:{secrets.token_hex(32)}\n{PREFIX}JWT_SECRET={secrets.token_hex(32)}\n"
     draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     draft.touch(mode=0o600)
-    draft.write_text(text)
+    with draft.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())  # every link depends on it
     try:
         path.hardlink_to(draft)
     except FileExistsError:

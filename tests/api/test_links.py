@@ -214,7 +214,7 @@ async def test_calendar_that_the_viewer_may_not_see_is_not_found(seed: Seed, ser
     assert await seed.conn.fetchval("SELECT count(*) FROM feed_links") == 0
 
 
-@pytest.mark.parametrize("name", ["n" * 101, "two\nlines", "bell\x07", "\u2028"])
+@pytest.mark.parametrize("name", ["n" * 101, "two\nlines", "bell\x07", "\u2028", "\ud800"])
 async def test_name_that_no_screen_can_show_is_refused(seed: Seed, service: Service, name: str) -> None:
     payload = (await service.graphql(GENERATE, seed.anna, input={"name": name}))["data"]["generateCalendarUrl"]
     message = "Give the link a name of at most 100 characters, without line breaks."

@@ -83,13 +83,13 @@ def read_calendar(data: bytes, default_time_zone: str) -> ReadCalendar:
     refusals: list[Refusal] = []
     for component, zones in _components(file, default_time_zone):
         _read(component, zones, groups, refusals)
-    activities: list[tuple[int, Activity]] = []
+    found: list[tuple[Component, Activity]] = []
     for group in groups.values():
-        activities += _activities(group, refusals)
+        found += _activities(group, refusals)
+    activities = tuple(_distinct(found, refusals))
     if not activities and not refusals:
         refusals += _nothing_found(file, data)
-    in_order = sorted(activities, key=lambda found: found[0])
-    return ReadCalendar(tuple(activity for _, activity in in_order), tuple(sorted(refusals, key=lambda r: r.line)))
+    return ReadCalendar(activities, tuple(sorted(refusals, key=lambda refusal: refusal.line)))
 
 
 def _components(file: Component, default_time_zone: str) -> Iterator[tuple[Component, Zones]]:
@@ -164,8 +164,8 @@ def _sortable(modified: ContentLine | None) -> str:
         return ""
 
 
-def _activities(group: _Group, refusals: list[Refusal]) -> Iterator[tuple[int, Activity]]:
-    """The activities of one UID, with the lines of their components: one, or each override without its series."""
+def _activities(group: _Group, refusals: list[Refusal]) -> Iterator[tuple[Component, Activity]]:
+    """The activities of one UID, with the components they are of: one, or each override without its series."""
     master = _newest(group.masters, refusals)
     if master is None:
         yield from _orphans(group, refusals)
@@ -179,10 +179,10 @@ def _activities(group: _Group, refusals: list[Refusal]) -> Iterator[tuple[int, A
     if overrides or master.schedule.repeats:
         changed = [Override(draft.schedule, draft.activity) for draft in overrides]
         activity = replace(activity, recurrence=recurrence(master.schedule, changed))
-    yield master.component.number, activity
+    yield master.component, activity
 
 
-def _orphans(group: _Group, refusals: list[Refusal]) -> Iterator[tuple[int, Activity]]:
+def _orphans(group: _Group, refusals: list[Refusal]) -> Iterator[tuple[Component, Activity]]:
     """Changed occurrences whose series is not in the file: each a one-off of its own."""
     if group.refused_master:
         reason = f"its series on line {group.refused_master.line} was refused"
@@ -195,7 +195,19 @@ def _orphans(group: _Group, refusals: list[Refusal]) -> Iterator[tuple[int, Acti
     for text, drafts in by_id.items():
         if newest := _newest(drafts, refusals):
             external_id = f"{newest.activity.external_id}#{text}"
-            yield newest.component.number, replace(newest.activity, external_id=external_id)
+            yield newest.component, replace(newest.activity, external_id=external_id)
+
+
+def _distinct(found: list[tuple[Component, Activity]], refusals: list[Refusal]) -> Iterator[Activity]:
+    """The activities in the order of the file; of a UID and an orphan's id that are the same, the second is refused."""
+    lines: dict[tuple[str, str | None], int] = {}
+    for component, activity in sorted(found, key=lambda pair: pair[0].number):
+        first = lines.setdefault((activity.type, activity.external_id), component.number)
+        if first == component.number:
+            yield activity
+        else:
+            reason = f"its id {shown(activity.external_id or '')} is that of line {first} too: give it another UID"
+            refusals.append(Refusal(component.number, component.name, reason))
 
 
 def _id_text(recurrence_id: When) -> str:

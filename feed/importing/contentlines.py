@@ -123,15 +123,8 @@ def _decoded(parts: Iterable[bytes]) -> str:
     try:
         text = octets.decode("utf-8")
     except UnicodeDecodeError:
-        text = "".join(map(_windows_1252, octets))
+        text = octets.decode("cp1252", "replace")
     return text.replace("\0", "").lstrip("\ufeff")
-
-
-def _windows_1252(octet: int) -> str:
-    try:
-        return bytes((octet,)).decode("cp1252")
-    except UnicodeDecodeError:
-        return chr(octet)
 
 
 def _content_line(number: int, text: str) -> ContentLine | None:

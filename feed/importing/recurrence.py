@@ -23,9 +23,10 @@ A day is "2026-03-09", a moment has the offset from UTC that is in force then an
 its clock: what stands before the offset is the time that rules count with, the whole is the instant, and a moment is
 excluded or replaced if it is that instant. Where a day stands for an occurrence of a series of moments, it is every
 one of that day by the clock of the series. UNTIL stands as in the file (RFC 5545, section 3.3.10); without a Z it is
-on the clock of the series, and a day includes its moments. A series without "starts", as tasks may be, runs by its
-"ends". Keys without a value are left out, but for "zone" and the lists of the series. Lists are sorted: the same
-series is the same JSON in whatever order its lines come.
+on the clock of the series, and a day includes its moments. A rule with both UNTIL and COUNT, which that section
+forbids, is kept with both and ends with whichever comes first, as dateutil reads it. A series without "starts", as
+tasks may be, runs by its "ends". Keys without a value are left out, but for "zone" and the lists of the series. Lists
+are sorted: the same series is the same JSON in whatever order its lines come.
 """
 
 import json

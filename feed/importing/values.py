@@ -39,9 +39,10 @@ RULE_WORDS = {
     "FREQ": FREQUENCIES,
     "WKST": ("MO", "TU", "WE", "TH", "FR", "SA", "SU"),
     "RSCALE": ("GREGORIAN",),
-    "SKIP": ("OMIT", "BACKWARD", "FORWARD"),
+    "SKIP": ("OMIT",),
 }
-SINGLE_PARTS = ("FREQ", "UNTIL", "COUNT", "INTERVAL", "WKST", "RSCALE", "SKIP")
+RULE_DEFAULTS = ("RSCALE", "SKIP")  # RFC 7529: many programs refuse a rule that names them
+SINGLE_PARTS = ("FREQ", "UNTIL", "COUNT", "INTERVAL", "WKST", *RULE_DEFAULTS)
 
 
 class BadValueError(Exception):
@@ -120,18 +121,20 @@ def parse_integer(text: str) -> int | None:
 
 
 def parse_rule(text: str) -> dict[str, list[str]]:
-    """The parts of a RECUR, checked and in upper case (RFC 5545, section 3.3.10, and RFC 7529)."""
+    """The parts of a RECUR, checked and in upper case (RFC 5545, section 3.3.10), without the defaults of RFC 7529."""
     rule: dict[str, list[str]] = {}
     for part in filter(None, text.replace(" ", "").split(";")):
         name, _, values = part.upper().partition("=")
         if name in rule:
             raise BadValueError(f"has {shown(name)} twice")
         rule[name] = values.split(",")
+        if name == "SKIP" and values in ("BACKWARD", "FORWARD"):
+            raise BadValueError(f"has SKIP={values}, which few programs know: only OMIT, the default, can be kept")
         if not _is_part(name, rule[name]):
             raise BadValueError(f'part "{shown(part)}" is not one of a recurrence rule')
     if "FREQ" not in rule:
         raise BadValueError("has no FREQ")
-    return rule
+    return {name: values for name, values in rule.items() if name not in RULE_DEFAULTS}
 
 
 def rule_text(rule: dict[str, list[str]]) -> str:

@@ -87,6 +87,16 @@ def test_a_series_is_kept_whole() -> None:
     )
 
 
+def test_a_rule_is_kept_without_the_defaults_that_other_programs_refuse() -> None:
+    event = vevent(AT_NINE, UNTIL_TEN, "RRULE:RSCALE=GREGORIAN;FREQ=MONTHLY;BYMONTHDAY=31;SKIP=OMIT")
+    assert series(event) == KEPT | {"rules": ["FREQ=MONTHLY;BYMONTHDAY=31"]}
+
+
+def test_a_rule_may_have_both_count_and_until() -> None:
+    rule = "FREQ=DAILY;COUNT=30;UNTIL=20260320T000000Z"
+    assert series(vevent(AT_NINE, UNTIL_TEN, f"RRULE:{rule}")) == KEPT | {"rules": [rule]}
+
+
 def test_an_override_is_kept_with_all_it_says() -> None:
     moved = override(
         "DTSTART;TZID=Asia/Tokyo:20260331T210000",
@@ -307,6 +317,14 @@ def test_a_change_without_its_series_is_a_one_off() -> None:
         ),
         (Refusal(3, "VEVENT", "line 9 has the same UID and comes later: if it is another one, give it another UID"),),
     )
+
+
+def test_a_uid_that_is_the_id_of_a_change_without_its_series_is_taken_once() -> None:
+    event, change = vevent(DAY, uid="1#20260330T073000Z"), override(DAY, replaced=":20260330T073000Z")
+    reason = "its id 1#20260330T073000Z is that of line 3 too: give it another UID"
+    taken = (replace(MEETING, external_id="1#20260330T073000Z"),)
+    assert read(event, change) == ReadCalendar(taken, (Refusal(7, "VEVENT", reason),))
+    assert read(change, event) == ReadCalendar(taken, (Refusal(8, "VEVENT", reason),))
 
 
 def test_a_series_stands_or_falls_with_its_changes() -> None:

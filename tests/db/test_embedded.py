@@ -615,11 +615,34 @@ def test_root_whom_nobody_can_stand_in_for_is_refused(empty_place: Place) -> Non
         assert ended(owner) == ("", "")
 
 
+@pytest.mark.skipif(not AS_ROOT, reason="only root becomes somebody else")
+def test_a_folder_that_others_use_too_is_not_opened_to_the_user_who_runs_postgres(empty_place: Place) -> None:
+    (empty_place.data / "letters").mkdir(parents=True)
+    empty_place.data.chmod(0o700)
+    before = permissions(empty_place.data)
+    owner = empty_place.launch(mode="root without unshare")
+    assert f"can't cd to {empty_place.data}" in without_remedies(ended(owner, exit_code=1)[1])
+    assert permissions(empty_place.data) == before
+    (empty_place.data / "letters").rmdir()
+    (empty_place.data / "secrets.env").touch()
+    owner = empty_place.launch(mode="root without unshare")
+    assert sql(line_of(owner), "SELECT 1") == 1
+    assert ended(owner) == ("", "")
+
+
 def test_a_data_folder_that_its_user_may_not_write_is_refused(empty_place: Place) -> None:
     empty_place.data.mkdir(mode=0o500)
     owner = empty_place.launch(mode="ordinary user")
     problem = f"The data folder {empty_place.data} cannot be used: Permission denied."
     assert without_remedies(ended(owner, exit_code=1)[1]) == problem
+
+
+def test_a_data_folder_that_cannot_be_locked_is_refused(tmp_path: Path) -> None:
+    """As on some network drives; here the lock is opened in a way that permits no locking."""
+    (tmp_path / "lock").touch()
+    with os.fdopen(os.open(tmp_path / "lock", os.O_PATH)) as lock, pytest.raises(EmbeddedPostgresError) as raised:
+        embedded._take_or_attach(lock, tmp_path / "postgres")
+    assert without_remedies(str(raised.value)) == f"The data folder {tmp_path} cannot be used: Bad file descriptor."
 
 
 def test_a_file_in_the_place_of_the_data_folder_is_refused(empty_place: Place) -> None:

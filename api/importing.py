@@ -1,6 +1,7 @@
 """Bringing calendar files in: `calendar-feeds import`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from api.database import DatabaseError, ping
 from api.directory import NotFoundError, pick
 from api.settings import PREFIX
 from db.accounts import list_accounts
-from db.activities import Activity, add_entries, list_entered, upsert_activities
+from db.activities import Activity, add_entries, list_entered, lock_activities, upsert_activities
 from db.calendars import list_calendars
 from db.pool import CONNECTION_LOST, Conn, connect
 from db.users import list_users, list_viewers
@@ -22,6 +23,7 @@ from feed.importing.activities import Refusal, read_calendar
 from feed.importing.zones import UnknownZoneError
 
 SLICE = 1_000  # activities written by one statement
+TRIES = 3  # for a transaction that PostgreSQL ended to let another one through
 DONE, REFUSED, NOTHING_DONE = 0, 1, 2  # exit status
 
 
@@ -51,11 +53,15 @@ class ImportCounts:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where activities are imported, and who owns them: the owner sees in full what is private, the others "Busy"."""
+    """Where activities are imported, and who owns them: the owner sees in full what is private, the others "Busy".
+
+    An owner that nobody named is a guess: it never takes an activity from the owner that it has.
+    """
 
     account_id: UUID
     calendar_id: UUID
     owner_id: UUID | None = None
+    owner_named: bool = False
 
 
 async def import_files(
@@ -99,16 +105,40 @@ async def import_file(
     """
     found = read_calendar(data, time_zone)
     in_order = sorted(found.activities, key=_key)  # imports that run at once lock rows in the same order
-    counts = ImportCounts(
-        series=sum(activity.recurrence is not None for activity in found.activities), refusals=found.refusals
-    )
+    series = sum(activity.recurrence is not None for activity in found.activities)
+    for _ in range(TRIES - 1):
+        with suppress(asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
+            counts = await _write_all(conn, destination, in_order, now, written)
+            break
+    else:
+        counts = await _write_all(conn, destination, in_order, now, written)
+    return replace(counts, series=series, refusals=found.refusals)
+
+
+async def _write_all(
+    conn: Conn,
+    destination: Destination,
+    activities: Sequence[Activity],
+    now: datetime,
+    written: Callable[[int, int], None] | None,
+) -> ImportCounts:
+    counts = ImportCounts()
     async with conn.transaction():
-        for start in range(0, len(in_order), SLICE):
-            activities = [replace(a, owner_id=destination.owner_id) for a in in_order[start : start + SLICE]]
-            counts += await _write(conn, destination, activities, now)
+        owners = await lock_activities(conn, destination.account_id, activities)
+        for start in range(0, len(activities), SLICE):
+            part = [replace(a, owner_id=_owner(a, owners, destination)) for a in activities[start : start + SLICE]]
+            counts += await _write(conn, destination, part, now)
             if written:
-                written(start + len(activities), len(in_order))
+                written(start + len(part), len(activities))
     return counts
+
+
+def _owner(
+    activity: Activity, owners: Mapping[tuple[str, str | None], UUID | None], destination: Destination
+) -> UUID | None:
+    if destination.owner_named:
+        return destination.owner_id
+    return owners.get((activity.type, activity.external_id)) or destination.owner_id
 
 
 async def _write(conn: Conn, destination: Destination, activities: Sequence[Activity], now: datetime) -> ImportCounts:
@@ -161,7 +191,8 @@ async def _find(conn: Conn, account: str, calendar: str, owner: str | None) -> D
     calendar_id = pick("calendar", calendar, [(c.id, (c.name, c.external_id, str(c.id))) for c in calendars])
     if owner is not None:
         users = await list_users(conn, account_id)
-        return Destination(account_id, calendar_id, pick("user", owner, [(u.id, (u.email, str(u.id))) for u in users]))
+        owner_id = pick("user", owner, [(u.id, (u.email, str(u.id))) for u in users])
+        return Destination(account_id, calendar_id, owner_id, owner_named=True)
     viewers = await list_viewers(conn, account_id, calendar_id)
     return Destination(account_id, calendar_id, viewers[0].id if len(viewers) == 1 else None)
 

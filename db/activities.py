@@ -127,6 +127,23 @@ async def add_entries(conn: Conn, account_id: UUID, calendar_id: UUID, activitie
     return len(await conn.fetch(sql, account_id, calendar_id, types, external_ids))
 
 
+async def lock_activities(
+    conn: Conn, account_id: UUID, activities: Sequence[Activity]
+) -> dict[tuple[str, str | None], UUID | None]:
+    """Lock those of the activities that are there, in one order for all, until the transaction ends; their owners.
+
+    Whoever writes many activities locks them first: a writer of one locks it before the versions of its calendars.
+    """
+    sql = """
+        SELECT a.type, a.external_id, a.owner_id
+          FROM activities a JOIN unnest($2::text[], $3::text[]) AS d (type, external_id)
+            ON a.type = d.type AND a.external_id = d.external_id
+         WHERE a.account_id = $1
+         ORDER BY a.id FOR NO KEY UPDATE OF a"""
+    rows = await conn.fetch(sql, account_id, [a.type for a in activities], [a.external_id for a in activities])
+    return {(row["type"], row["external_id"]): row["owner_id"] for row in rows}
+
+
 async def list_entered(
     conn: Conn, account_id: UUID, calendar_id: UUID, activities: Sequence[Activity]
 ) -> set[tuple[str, str]]:

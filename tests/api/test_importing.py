@@ -293,7 +293,8 @@ async def test_what_comes_into_the_calendar_of_one_user_is_theirs(run: Import, s
     await run(name, calendar="Anna Müller", owner="ben@example.com")
     assert await owner() == seed.ben.id
     await run(name, calendar="Sales team")
-    assert await owner() is None
+    await run(name, calendar="Anna Müller")
+    assert await owner() == seed.ben.id
     there = "There is no user 'Carl'; there is 'anna@example.com', 'ben@example.com'."
     assert await run(name, owner="Carl") == (NOTHING_DONE, [there])
 
@@ -360,6 +361,23 @@ async def test_two_imports_of_the_same_file_at_once_write_it_once(run: Import, s
     answers = await asyncio.gather(*(run(name) for _ in range(4)))
     assert {status for status, _ in answers} == {DONE}
     assert len(await stored(seed)) == 300
+
+
+async def test_import_and_writers_of_the_same_activities_wait_for_each_other(seed: Seed, dsn: str) -> None:
+    """Every writer locks activities before the versions of their calendars, so nobody ends in a deadlock."""
+    names = [str(number) for number in range(1_200)]
+    await import_(seed, *uids(*names))
+
+    async def write(number: int) -> None:
+        conn = await asyncpg.connect(dsn)
+        for name in names[number::40]:
+            await conn.execute("UPDATE activities SET title = title || '!' WHERE external_id = $1", name)
+        await conn.close()
+
+    changed = [vevent(DAY, "SUMMARY:Changed", uid=name) for name in names]
+    importing = asyncio.create_task(import_(seed, *changed))
+    await asyncio.gather(*(write(number) for number in range(4)))
+    assert (await importing).updated == 1_200
 
 
 async def test_a_terminal_sees_a_bar(run: Import) -> None:

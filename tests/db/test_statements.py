@@ -23,6 +23,7 @@ CALLS: dict[str, Callable[[Seed], Awaitable[object]]] = {
     "list_accounts": lambda s: accounts.list_accounts(s.conn),
     "upsert_activities": lambda s: activities.upsert_activities(s.conn, s.account_id, [meeting()], NOW),
     "add_entries": lambda s: activities.add_entries(s.conn, s.account_id, s.own, [meeting()]),
+    "lock_activities": lambda s: activities.lock_activities(s.conn, s.account_id, [meeting()]),
     "list_entered": lambda s: activities.list_entered(s.conn, s.account_id, s.own, [meeting()]),
     "list_activities": lambda s: activities.list_activities(s.conn, s.account_id, [uuid4()]),
     "add_audit_entries": lambda s: audit.add_audit_entries(

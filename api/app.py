@@ -22,6 +22,7 @@ SENT_ALWAYS = {
     "X-Content-Type-Options": "nosniff",
     "X-Robots-Tag": "noindex, nofollow",
     "Referrer-Policy": "no-referrer",
+    "Server": "calendar-feeds",
 }
 READY_SECONDS = 3.0  # for the database to answer a readiness probe
 

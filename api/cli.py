@@ -27,6 +27,7 @@ from db.pool import connect
 from db.users import list_users
 from feed.tokens import Keyring
 
+MOST_HOURS = 24 * 366  # of a token from the command line
 USER_FACING = (SettingsError, DatabaseError, SchemaError, EmbeddedPostgresError, NotFoundError)
 T = TypeVar("T")
 
@@ -93,7 +94,7 @@ def migrate_command(database_url: DatabaseUrl = None) -> None:
 def token(
     account: AccountName,
     user: Annotated[str, typer.Option(help="The user, by e-mail address or id.")],
-    hours: Annotated[float, typer.Option(help="For how long the token is valid.", min=0)] = 24,
+    hours: Annotated[float, typer.Option(help="For how long the token is valid.", min=0, max=MOST_HOURS)] = 24,
     database_url: DatabaseUrl = None,
 ) -> None:
     """Print a bearer token for a user."""

@@ -5,6 +5,7 @@ Never a path, because a feed's path holds its token, and so never a request that
 
 import logging
 import sys
+from contextlib import suppress
 
 import structlog
 from aiohttp.abc import AbstractAccessLogger
@@ -45,7 +46,9 @@ class AccessLogger(AbstractAccessLogger):
     """Logs the route's pattern in place of the path that was asked for."""
 
     def log(self, request: BaseRequest, response: StreamResponse, time: float) -> None:
-        resource = request.match_info.route.resource if isinstance(request, Request) else None
+        resource = None
+        with suppress(AssertionError):  # a malformed request was never matched
+            resource = request.match_info.route.resource if isinstance(request, Request) else None
         structlog.get_logger("access").info(
             "request",
             method=request.method,

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import strawberry
 from graphql import GraphQLError
+from strawberry.extensions import MaxTokensLimiter
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 from strawberry.types.scalar import ScalarDefinition
@@ -85,7 +86,15 @@ class Schema(strawberry.Schema):
         pass
 
 
-schema = Schema(Query, Mutation, types=USER_ERRORS, config=StrawberryConfig(scalar_map=SCALARS))
+MOST_TOKENS = 1_000  # of a query; a longer one would keep polls waiting while it is read
+
+schema = Schema(
+    Query,
+    Mutation,
+    types=USER_ERRORS,
+    config=StrawberryConfig(scalar_map=SCALARS),
+    extensions=[lambda: MaxTokensLimiter(MOST_TOKENS)],
+)
 
 
 def sdl() -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
+from zoneinfo import available_timezones
 
 from icalendar import Calendar, Event, vDuration
 
@@ -12,6 +13,7 @@ PRODID = "-//calendar-feeds//calendar-feeds 0.1//EN"
 DESCRIPTION = "Meetings, calls and tasks from the CRM. Read-only."
 REFRESH = timedelta(hours=1)
 END = b"END:VCALENDAR\r\n"
+ZONES = available_timezones()
 
 
 def document(name: str, time_zone: str, color: str | None, fragments: Iterable[bytes]) -> bytes:
@@ -30,7 +32,7 @@ def head(name: str, time_zone: str = "UTC", color: str | None = None) -> bytes:
         calendar.add(property_name, Text(name))
     for property_name in ("X-WR-CALDESC", "DESCRIPTION"):
         calendar.add(property_name, Text(DESCRIPTION))
-    calendar.add("X-WR-TIMEZONE", time_zone)
+    calendar.add("X-WR-TIMEZONE", time_zone if time_zone in ZONES else "UTC")
     refresh = vDuration(REFRESH)
     refresh.params["VALUE"] = "DURATION"
     calendar.add("REFRESH-INTERVAL", refresh)

@@ -124,11 +124,13 @@ def person(participant: Participant) -> str:
 
 
 def ascii_url(url: str | None) -> str | None:
-    """The web address in ASCII; None if it is not one, as one bad URL makes some programs refuse the whole feed."""
+    """The web address in ASCII, without name and password; None if it is not one.
+
+    One bad URL makes some programs refuse the whole feed.
+    """
     try:
         parsed = URL(url or "")
+        written = str(parsed.with_user(None)) if parsed.scheme in ("http", "https") and parsed.host else ""
     except ValueError:
         return None
-    written = str(parsed)
-    plain = written.isascii() and " " not in written
-    return written if plain and parsed.scheme in ("http", "https") and parsed.host else None
+    return written if written.isascii() and " " not in written and written else None

@@ -139,7 +139,10 @@ def _has_current(request: web.Request, tag: str, changed_at: datetime, now: date
     """Whether the client has this version: by ETag if it sent any, else by date (RFC 9110, section 13.2.2)."""
     if request.if_none_match is not None:
         return any(known.value in (tag, "*") for known in request.if_none_match)
-    since = request.if_modified_since
+    try:
+        since = request.if_modified_since
+    except (ValueError, OverflowError):  # a date like no other is as good as none (RFC 9110, section 13.1.3)
+        return False
     return since is not None and changed_at <= since <= now
 
 

@@ -23,6 +23,13 @@ async def test_variable_of_a_wrong_type_is_told_so(service: Service) -> None:
     assert [error["extensions"] for error in answer["errors"]] == [{"code": "INVALID_QUERY"}]
 
 
+async def test_query_of_too_many_words_is_refused_before_it_keeps_others_waiting(service: Service) -> None:
+    _, answer = await post(service, query="{" + "viewer{name} " * 70_000 + "}")
+    (error,) = answer["errors"]
+    assert error["extensions"] == {"code": "INVALID_QUERY"}
+    assert "more than 1000 tokens" in error["message"]
+
+
 async def test_schema_can_be_read_without_a_token(service: Service) -> None:
     _, answer = await post(service, query="{ __schema { queryType { name } } }")
     assert answer == {"data": {"__schema": {"queryType": {"name": "Query"}}}}

@@ -70,6 +70,7 @@ def test_log_at_its_most_talkative_holds_no_secret(tmp_path: Path) -> None:
         assert secret not in log
     assert '"route": "/feeds/{token}/{name}.ics"' in log
     assert '"malformed request"' in log
+    assert "Traceback" not in log
 
 
 def test_import_without_a_database_says_that_nothing_could_be_done(tmp_path: Path) -> None:

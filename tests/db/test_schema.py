@@ -107,7 +107,33 @@ async def test_impossible_activity_is_refused_by_the_database(seed: Seed, constr
 
 async def test_participants_of_another_shape_are_refused_by_the_database(seed: Seed) -> None:
     await seed.write(task())
-    for wrong in ('{"name": "Ana"}', '["Ana"]', '[{"name": 7}]', '[{"phone": "1"}]', '[{"response": "ACCEPTED"}]'):
+    for wrong in (
+        '{"name": "Ana"}',
+        "[[]]",
+        '["Ana"]',
+        '[{"name": 7}]',
+        '[{"phone": "1"}]',
+        '[{"response": "ACCEPTED"}]',
+    ):
         with pytest.raises(asyncpg.CheckViolationError) as refused:
             await seed.conn.execute("UPDATE activities SET participants = $1", wrong)
         assert refused.value.constraint_name == "activities_participants_check"
+
+
+IMPOSSIBLE_TIMES = ("infinity", "-infinity", "4713-01-01 BC", "0001-12-31", "10000-01-01", "294276-01-01")
+
+
+@pytest.mark.parametrize("column", ["starts_at", "due_at", "starts_on", "due_on"])
+@pytest.mark.parametrize("time", IMPOSSIBLE_TIMES)
+async def test_time_that_no_feed_can_say_is_refused_by_the_database(seed: Seed, column: str, time: str) -> None:
+    await seed.write(task())
+    with pytest.raises(asyncpg.CheckViolationError) as refused:
+        await seed.conn.execute(f"UPDATE activities SET {column} = '{time}'")
+    assert refused.value.constraint_name == "activities_years_check"
+
+
+@pytest.mark.parametrize("zone", ["", "a\r\nBEGIN:VEVENT", "Mars/Olympus Mons"])
+async def test_text_that_is_no_name_of_a_zone_is_refused_by_the_database(seed: Seed, zone: str) -> None:
+    with pytest.raises(asyncpg.CheckViolationError) as refused:
+        await seed.conn.execute("UPDATE users SET time_zone = $1", zone)
+    assert refused.value.constraint_name == "users_time_zone_check"

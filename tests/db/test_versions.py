@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 
 from db.activities import upsert_activities
-from db.calendars import add_calendar
+from db.calendars import add_calendar, grant_access
 from db.pool import Conn
 from tests.seed import NOW, Seed, meeting, task
 
@@ -30,6 +30,16 @@ async def revision(conn: Conn) -> tuple[int, datetime]:
     row = await conn.fetchrow("SELECT revision, changed_at FROM activities")
     assert row is not None
     return row["revision"], row["changed_at"]
+
+
+async def until_somebody_waits(dsn: str) -> None:
+    """Until a connection of this database waits for a lock."""
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    conn = await asyncpg.connect(dsn)
+    async with asyncio.timeout(20):
+        while not await conn.fetch(waiting):
+            await asyncio.sleep(0.02)
+    await conn.close()
 
 
 async def test_new_calendar_has_version_one(seed: Seed) -> None:
@@ -144,7 +154,7 @@ async def test_time_of_version_is_read_once_the_earlier_writer_is_done(seed: See
     await first_transaction.start()
     await seed.conn.execute("UPDATE calendars SET name = 'First' WHERE id = $1", seed.own)
     waiting = asyncio.create_task(second.execute("UPDATE calendars SET color = '#111111' WHERE id = $1", seed.own))
-    await asyncio.sleep(0.2)
+    await until_somebody_waits(dsn)
     done = await seed.conn.fetchval("SELECT clock_timestamp()")
     await first_transaction.commit()
     await waiting
@@ -162,12 +172,40 @@ async def test_entry_waits_for_a_change_of_its_activity(seed: Seed, dsn: str) ->
     await seed.conn.execute("UPDATE activities SET title = 'Changed'")
     sql = "INSERT INTO calendar_entries (account_id, calendar_id, activity_id) VALUES ($1, $2, $3)"
     adding = asyncio.create_task(other.execute(sql, seed.account_id, seed.team, activity_id))
-    finished, _ = await asyncio.wait([adding], timeout=0.2)
-    assert not finished
+    await until_somebody_waits(dsn)
+    assert not adding.done()
     await changing.commit()
     await adding
     assert await versions(seed) == (3, 2)
     await other.close()
+
+
+async def test_entry_that_is_moved_waits_for_a_change_of_its_activity(seed: Seed, dsn: str) -> None:
+    await seed.write(meeting())
+    other = await asyncpg.connect(dsn)
+    changing = seed.conn.transaction()
+    await changing.start()
+    await seed.conn.execute("UPDATE activities SET title = 'Changed'")
+    moving = asyncio.create_task(other.execute("UPDATE calendar_entries SET calendar_id = $1", seed.team))
+    await until_somebody_waits(dsn)
+    assert not moving.done()
+    await changing.commit()
+    await moving
+    assert await versions(seed) == (4, 2)
+    await other.close()
+
+
+async def test_access_changes_of_several_users_at_once_do_not_deadlock(seed: Seed, dsn: str) -> None:
+    await grant_access(seed.conn, seed.account_id, seed.own, [seed.ben.id], NOW)
+
+    async def withdraw(calendar_id: UUID) -> None:
+        conn = await asyncpg.connect(dsn)
+        for _ in range(20):
+            sql = "UPDATE calendar_access SET granted_at = granted_at + interval '1 s' WHERE calendar_id = $1"
+            await conn.execute(sql, calendar_id)
+        await conn.close()
+
+    await asyncio.gather(*(withdraw(calendar_id) for calendar_id in (seed.own, seed.team) * 3))
 
 
 async def test_writers_of_the_same_calendars_do_not_block_each_other_for_ever(seed: Seed, dsn: str) -> None:

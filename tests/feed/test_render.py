@@ -123,6 +123,8 @@ def test_private_meeting_tells_nothing_but_when() -> None:
         ("http://[bad", None),
         ("https://[fe80::1%25é]/", None),
         ("http://a b.com/", None),
+        ("https://xn--a.example/", None),
+        ("https://anna:hunter2@crm.example.com/a", "https://crm.example.com/a"),
         ("https://", None),
         ("javascript:alert(1)", None),
         ("crm.example.com/a", None),

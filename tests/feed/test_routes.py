@@ -151,6 +151,7 @@ async def test_date_alone_is_compared_with_the_last_change(seed: Seed, service: 
     assert await status(modified - timedelta(seconds=1)) == 200
     assert await status(datetime(1970, 1, 1, tzinfo=UTC)) == 200
     assert await status("garbage") == 200
+    assert await status("Fri, 20 Nov 99999999999999999999 00:00:00 GMT") == 200
     assert await status(datetime.now(UTC) + timedelta(days=1)) == 200
 
 

@@ -37,6 +37,7 @@ CREATE TABLE users (
     CONSTRAINT users_account_fkey FOREIGN KEY (account_id) REFERENCES accounts (account_id) ON DELETE CASCADE,
     CONSTRAINT users_external_id_key UNIQUE (account_id, external_id),
     CONSTRAINT users_name_check CHECK (name <> ''),
+    CONSTRAINT users_time_zone_check CHECK (time_zone ~ '^[A-Za-z0-9_+/-]{1,64}$'),
     CONSTRAINT users_deactivated_check CHECK (isfinite(deactivated_at))
 )"""
 
@@ -128,14 +129,14 @@ CREATE TABLE activities (
         (ends_at IS NULL OR ends_at >= starts_at AND starts_at IS NOT NULL)
         AND (ends_on IS NULL OR ends_on > starts_on AND starts_on IS NOT NULL)),
     CONSTRAINT activities_years_check CHECK (
-        least(starts_at, ends_at, due_at) >= '0002-01-01Z'
-        AND greatest(starts_at, ends_at, due_at) <= '9999-12-31 23:59:59Z'
+        least(starts_at, ends_at, due_at, created_at) >= '0002-01-01Z'
+        AND greatest(starts_at, ends_at, due_at, created_at) <= '9999-12-31 23:59:59Z'
         AND least(starts_on, ends_on, due_on) >= '0002-01-01' AND greatest(starts_on, ends_on, due_on) <= '9999-12-31'),
     CONSTRAINT activities_due_check CHECK (num_nonnulls(due_at, due_on) <= CASE type WHEN 'TASK' THEN 1 ELSE 0 END),
     CONSTRAINT activities_recurrence_check CHECK (jsonb_typeof(recurrence) = 'object'),
     CONSTRAINT activities_participants_check CHECK (
         jsonb_typeof(participants) = 'array'
-        AND NOT participants @? '$[*] ? (@.type() != "object")'
+        AND NOT participants @? 'strict $[*] ? (@.type() != "object")'
         AND NOT participants @? '$[*].* ? (@.type() != "string")'
         AND NOT participants @? '$[*].keyvalue().key ? (!(@ == "name" || @ == "email" || @ == "response"))'
         AND NOT participants @? '$[*] ? (!exists(@.name) && !exists(@.email))')

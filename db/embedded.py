@@ -75,7 +75,8 @@ class EmbeddedPostgresError(Exception):
 def postgres(data_dir: Path) -> Iterator[str]:
     """Yield the DSN of the database in data_dir, starting its server unless another process of ours already runs it.
 
-    A server of ours that dies is started again at the same DSN. One that we attached to stops when its owner ends.
+    A server of ours that dies is started again at the same DSN. One that we attached to stops when its owner
+    ends, and is found again at the same DSN once there is another owner.
     """
     data_dir = data_dir.resolve()
     with closing(_open_lock(data_dir)) as lock:
@@ -144,18 +145,29 @@ def _answers(socket_dir: Path) -> bool:
     return False
 
 
-def _new_socket_dir(lock: IO[str]) -> Path:
-    """Make the folder for the socket, and remove the one that a killed owner left behind."""
+def _make_socket_dir(lock: IO[str]) -> Path:
+    """Make the folder for the socket, where the last owner had it if we can: who attached to that one finds us then."""
     _remove_socket_dir(lock)
+    lock.seek(0)
+    socket_dir = Path(lock.read())
+    try:
+        if not socket_dir.name.startswith(SOCKET_DIR_PREFIX):
+            raise FileNotFoundError
+        socket_dir.mkdir(mode=0o700)  # fails where there is one that we could not remove: it is not ours
+    except OSError:
+        socket_dir = _new_socket_dir()
+    lock.seek(0)
+    lock.truncate()
+    lock.write(str(socket_dir))
+    lock.flush()
+    return socket_dir
+
+
+def _new_socket_dir() -> Path:
     parent = tempfile.gettempdir()
     if len(os.fsencode(parent)) > LONGEST_TEMP_DIR:
         parent = "/tmp"  # noqa: S108 mkdtemp makes a folder of ours in it
-    socket_dir = tempfile.mkdtemp(prefix=SOCKET_DIR_PREFIX, dir=parent)
-    lock.seek(0)
-    lock.truncate()
-    lock.write(socket_dir)
-    lock.flush()
-    return Path(socket_dir)
+    return Path(tempfile.mkdtemp(prefix=SOCKET_DIR_PREFIX, dir=parent))
 
 
 def _remove_socket_dir(lock: IO[str]) -> None:
@@ -194,7 +206,7 @@ class Server:
     def run(self, lock: IO[str]) -> None:
         """Start the server, keep it running until we leave, and stop it."""
         try:
-            self._prepare(_new_socket_dir(lock))
+            self._prepare(_make_socket_dir(lock))
             process = self._start()
         except OSError as error:
             self.started.set_exception(EmbeddedPostgresError(f"PostgreSQL cannot run in {self.data_dir}: {error}."))

@@ -458,6 +458,19 @@ def test_an_attached_process_leaves_the_server_running(place: Place) -> None:
     assert ended(owner) == ("", "")
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_the_next_owner_serves_at_the_dsn_of_the_last_one(place: Place, number: signal.Signals) -> None:
+    """So a process that attached to the last one finds the next one without being told."""
+    owner = place.launch()
+    dsn = line_of(owner)
+    owner.send_signal(number)
+    owner.wait(10)
+    successor = place.launch()
+    assert line_of(successor) == dsn
+    assert place.has_its_rows(dsn)
+    assert ended(successor) == ("", "")
+
+
 def test_a_process_waits_for_an_owner_that_has_not_started_yet_and_takes_its_place(place: Place) -> None:
     of_the_dead = ["4194305", str(place.cluster), "0", "5432", str(place.sockets / "gone"), "", "", "ready"]
     (place.cluster / "postmaster.pid").write_text("\n".join(of_the_dead))

@@ -29,7 +29,8 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(None, description="PostgreSQL 15 or newer; without it the embedded one runs")
     data_dir: Path = Field(
         default_factory=lambda: user_data_path("calendar-feeds"),
-        description="folder of the embedded PostgreSQL and of the secrets made for it",
+        description="folder of the embedded PostgreSQL and of the secrets made for it;"
+        " the user's own folder for data if unset, on Linux `~/.local/share/calendar-feeds`",
     )
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8080, ge=1, le=65535, description="port to listen on")

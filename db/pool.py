@@ -39,7 +39,7 @@ class DatabaseUnreachableError(Exception):
 
 
 def create_pool(dsn: str, max_size: int = 10, statement_cache_size: int = 100) -> Pool:
-    """A pool to be opened with `async with`; it connects when first used, so a service may start before it."""
+    """A pool to be opened with `async with`; it connects when first used, and again after the database was away."""
     return asyncpg.create_pool(
         dsn,
         min_size=0,

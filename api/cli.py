@@ -19,7 +19,7 @@ from api.logs import configure_logs
 from api.sample import fill_sample
 from api.schema import sdl
 from api.server import serve as run_service
-from api.settings import PREFIX, Settings, SettingsError, load_settings, with_kept_secrets
+from api.settings import PREFIX, Settings, SettingsError, has_kept_secrets, load_settings, with_kept_secrets
 from db.accounts import list_accounts
 from db.embedded import EmbeddedPostgresError
 from db.migrate import SchemaError, migrate
@@ -76,7 +76,7 @@ def demo(
 @app.command()
 def serve(database_url: DatabaseUrl = None, port: Port = None) -> None:
     """Serve the API and the feeds."""
-    settings = _with_secrets(load_settings(database_url=database_url, port=port))
+    settings = _with_secrets(load_settings(database_url=database_url, port=port), "secret_keys", "jwt_secret")
     configure_logs(settings.log_level)
     with database(settings) as dsn:
         _run(_serve(settings, dsn))
@@ -98,7 +98,10 @@ def token(
     database_url: DatabaseUrl = None,
 ) -> None:
     """Print a bearer token for a user."""
-    settings = _with_secrets(load_settings(database_url=database_url))
+    settings = load_settings(database_url=database_url)
+    if has_kept_secrets(settings):  # of a demo, whatever its database
+        settings = with_kept_secrets(settings)
+    settings = _with_secrets(settings, "jwt_secret")
     with database(settings) as dsn:
         typer.echo(_run(_token(settings, dsn, account, user, timedelta(hours=hours))))
 
@@ -153,11 +156,11 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
         return runner.run(work)
 
 
-def _with_secrets(settings: Settings) -> Settings:
+def _with_secrets(settings: Settings, *needed: str) -> Settings:
     """Beside the embedded database secrets are made and kept; a database of your own needs secrets of your own."""
     if settings.database_url is None:
         return with_kept_secrets(settings)
-    missing = [f"{PREFIX}{name.upper()}" for name in ("secret_keys", "jwt_secret") if getattr(settings, name) is None]
+    missing = [f"{PREFIX}{name.upper()}" for name in needed if getattr(settings, name) is None]
     if missing:
         raise SettingsError(f"Set {' and '.join(missing)}: a database of your own needs secrets of your own.")
     return settings

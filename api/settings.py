@@ -13,6 +13,7 @@ from feed.tokens import SHORTEST_KEY, Keyring
 from feed.urls import LONGEST_PUBLIC_URL
 
 PREFIX = "CALENDAR_FEEDS_"
+SECRETS_FILE = "secrets.env"
 PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?")
 EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104  # to listen on, not to call
 
@@ -92,7 +93,7 @@ def load_settings(**overrides: object) -> Settings:
 
 def with_kept_secrets(settings: Settings) -> Settings:
     """The settings, with secrets that are made on first use and kept in the data folder where none are given."""
-    path = settings.data_dir / "secrets.env"
+    path = settings.data_dir / SECRETS_FILE
     try:
         if not path.exists():
             _make_secrets(path)
@@ -104,6 +105,10 @@ def with_kept_secrets(settings: Settings) -> Settings:
     if complete.secret_keys is None or complete.jwt_secret is None:
         raise SettingsError(f"{path} lacks a secret: restore it, or set {PREFIX}SECRET_KEYS and {PREFIX}JWT_SECRET.")
     return complete
+
+
+def has_kept_secrets(settings: Settings) -> bool:
+    return (settings.data_dir / SECRETS_FILE).exists()
 
 
 def _settings(env_file: Path | None, values: dict[str, object]) -> Settings:

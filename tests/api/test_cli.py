@@ -17,13 +17,19 @@ def test_schema_prints_the_schema_and_needs_nothing(tmp_path: Path) -> None:
 
 
 def test_serve_and_token_need_secrets_beside_a_database_of_your_own(tmp_path: Path, empty_database: str) -> None:
-    message = (
-        "calendar-feeds: Set CALENDAR_FEEDS_SECRET_KEYS and CALENDAR_FEEDS_JWT_SECRET:"
-        " a database of your own needs secrets of your own.\n"
-    )
-    for command in (["serve"], ["token", "--account", "a", "--user", "u"]):
-        said = run(tmp_path / "data", *command, database_url=empty_database)
-        assert (said.returncode, said.stderr) == (1, message)
+    remedy = "a database of your own needs secrets of your own.\n"
+    said = run(tmp_path / "data", "serve", database_url=empty_database)
+    both = "CALENDAR_FEEDS_SECRET_KEYS and CALENDAR_FEEDS_JWT_SECRET"
+    assert (said.returncode, said.stderr) == (1, f"calendar-feeds: Set {both}: {remedy}")
+    said = run(tmp_path / "data", "token", "--account", "a", "--user", "u", database_url=empty_database)
+    assert (said.returncode, said.stderr) == (1, f"calendar-feeds: Set CALENDAR_FEEDS_JWT_SECRET: {remedy}")
+
+
+def test_token_finds_the_secrets_of_a_demo_on_a_database_of_your_own(tmp_path: Path, empty_database: str) -> None:
+    with running(tmp_path / "data", "demo", "--json", database_url=empty_database) as demo:
+        arguments = ("token", "--account", "Harbour Homes", "--user", ANNA)
+        said = run(tmp_path / "data", *arguments, database_url=empty_database)
+        assert demo.graphql(said.stdout.strip(), "{ viewer { name } }")["data"] == {"viewer": {"name": "Anna Müller"}}
 
 
 def test_serve_refuses_a_database_without_the_schema(tmp_path: Path, empty_database: str) -> None:

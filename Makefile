@@ -50,7 +50,7 @@ tests: .venv/installed-dev
 	@touch $@
 
 # Write both lock files anew from pyproject.toml (needs uv).
-LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
 lock:
 	$(LOCK) --upgrade pyproject.toml --extra build --extra dev -o requirements-dev.txt
 	$(LOCK) pyproject.toml --extra build -c requirements-dev.txt -o requirements.txt

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from db.links import Gate, get_gate
 from db.pool import DatabaseUnreachableError, PatientPool
-from feed.body import feed_body, read_feed
+from feed.body import ALL_CALENDARS, feed_body, read_feed
 from feed.document import notice
 from feed.render import BUSY, FULL
 from feed.tokens import FeedToken, Keyring
@@ -73,7 +73,8 @@ class FeedRoutes:
         rows = await self._pool.read(lambda conn: read_feed(conn, token))
         if rows is None or ended_at(token, rows.gate, now):
             return await self._answer(request, token)  # it ended between the two questions
-        return _calendar(await feed_body(rows, self._pool.pool), rows.gate.calendar_name, _validators(rows.gate, now))
+        name = rows.gate.calendar_name or ALL_CALENDARS
+        return _calendar(await feed_body(rows, self._pool.pool), name, _validators(rows.gate, now))
 
     def _ended(self, request: web.Request, gate: Gate, ended: datetime, now: datetime) -> web.Response:
         """The notice for some days, then 410: an error leaves stale appointments on phones, the notice clears them.

@@ -259,6 +259,8 @@ async def test_feed_of_all_calendars_shows_an_activity_once(seed: Seed, service:
     body = await (await service.poll(await service.generate(seed.anna))).text()
     assert sorted(titles(body)) == ["Mine", "Viewing"]
     assert "X-WR-CALNAME:All my calendars\r\n" in body
+    head = await service.poll(await service.generate(seed.anna), "HEAD")
+    assert head.headers["Content-Disposition"] == 'inline; filename="All-my-calendars.ics"'
 
 
 async def test_feed_of_all_calendars_follows_access_at_the_next_poll(seed: Seed, service: Service) -> None:

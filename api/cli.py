@@ -201,7 +201,7 @@ async def _token(settings: Settings, dsn: str, account: str, user: str, lifetime
     finally:
         await conn.close()
     found = pick("user", user, users)
-    return user_token(settings, found.account_id, found.id, datetime.now(UTC), lifetime)
+    return user_token(settings, found, datetime.now(UTC), lifetime)
 
 
 if __name__ == "__main__":

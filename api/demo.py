@@ -4,7 +4,6 @@ import json
 import shlex
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import UUID
 
 from api.auth import Principal, issue_token
 from api.settings import Settings
@@ -37,7 +36,7 @@ def demo_json(settings: Settings, accounts: list[DemoAccount], now: datetime) ->
                     "name": user.name,
                     "administrator": user.administrator,
                     "active": user.active,
-                    "token": user_token(settings, user.account_id, user.id, now),
+                    "token": user_token(settings, user, now),
                 }
                 for user in account.users
             ],
@@ -51,7 +50,7 @@ def demo_text(settings: Settings, accounts: list[DemoAccount], link_url: str, no
     """What a newcomer does next."""
     user = accounts[0].users[0]
     body = shlex.quote(json.dumps({"query": QUERY}))
-    token = user_token(settings, user.account_id, user.id, now)
+    token = user_token(settings, user, now)
     return f"""calendar-feeds serves the sample account "{accounts[0].name}" on {settings.base_url}
 
   1. List the calendar feeds of {user.name}, its administrator:
@@ -71,11 +70,11 @@ The data is kept in {settings.data_dir}. Stop with Ctrl-C.
 """
 
 
-def user_token(
-    settings: Settings, account_id: UUID, user_id: UUID, now: datetime, lifetime: timedelta = TOKEN_LIFETIME
-) -> str:
+def user_token(settings: Settings, user: UserRecord, now: datetime, lifetime: timedelta = TOKEN_LIFETIME) -> str:
+    """A bearer token for the user."""
     assert settings.jwt_secret is not None
-    return issue_token(settings.jwt_secret.get_secret_value(), Principal(account_id, user_id), now, lifetime)
+    principal = Principal(user.account_id, user.id)
+    return issue_token(settings.jwt_secret.get_secret_value(), principal, now, lifetime)
 
 
 async def sample_link_url(conn: Conn, settings: Settings, keyring: Keyring, user: UserRecord, now: datetime) -> str:

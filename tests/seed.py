@@ -1,5 +1,6 @@
 """Small data for tests: an account with two users and two calendars, and quick ways to change it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -133,6 +134,23 @@ class Service:
         return answer
 
 
+class CountingPool(PatientPool):
+    """Keeps the statements that its reads send."""
+
+    def __init__(self, pool: Pool) -> None:
+        super().__init__(pool, patience=15)
+        self.sent: list[str] = []
+
+    async def read(self, query: Callable[[Conn], Awaitable[T]]) -> T:
+        async def logged(conn: Conn) -> T:
+            with conn.query_logger(lambda record: self.sent.append(record.query)):
+                answer = await query(conn)
+                await asyncio.sleep(0)  # the log is written when the loop comes to it
+                return answer
+
+        return await super().read(logged)
+
+
 class InterruptedPool(PatientPool):
     """Lets another writer commit a statement before its second read."""
 
@@ -155,8 +173,14 @@ async def running_service(dsn: str, before_second_read: str | None = None, **sai
         async with TestClient(TestServer(create_app(settings(**said), dsn))) as client:
             yield Service(client)
         return
-    async with create_pool(dsn) as pool:
-        app = web.Application()
-        app.add_routes(FeedRoutes(InterruptedPool(pool, before_second_read), Keyring.parse(SECRET_KEY), 30).routes())
-        async with TestClient(TestServer(app)) as client:
-            yield Service(client)
+    async with create_pool(dsn) as pool, feeds_alone(InterruptedPool(pool, before_second_read)) as service:
+        yield service
+
+
+@asynccontextmanager
+async def feeds_alone(pool: PatientPool) -> AsyncIterator[Service]:
+    """The feed route over a pool of the test's own."""
+    app = web.Application()
+    app.add_routes(FeedRoutes(pool, Keyring.parse(SECRET_KEY), 30).routes())
+    async with TestClient(TestServer(app)) as client:
+        yield Service(client)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import jwt
 import pytest
 from ical.calendar_stream import IcsCalendarStream
 
@@ -42,6 +43,11 @@ def test_demo_tokens_open_the_api_for_active_users(demo: Running) -> None:
             answer = demo.graphql(user["token"], VIEWER)
             expected = {"viewer": {"name": user["name"]}} if user["active"] else {"viewer": None}
             assert answer["data"] == expected
+
+
+def test_demo_tokens_are_valid_for_a_day(demo: Running) -> None:
+    claims = jwt.decode(demo.user(ANNA)["token"], options={"verify_signature": False})
+    assert claims["exp"] - claims["iat"] == 24 * 60 * 60
 
 
 def test_demo_feeds_show_activities_of_every_kind(demo: Running) -> None:

@@ -11,9 +11,23 @@ from ical.calendar_stream import IcsCalendarStream
 
 from db.calendars import grant_access
 from db.fragments import FragmentRecord, save_fragments
+from db.links import GATE
+from db.pool import create_pool
 from feed.routes import last_modified
 from feed.tokens import FeedToken, Keyring
-from tests.seed import HOUR, NOW, SECRET_KEY, Seed, Service, meeting, plant, running_service, task
+from tests.seed import (
+    HOUR,
+    NOW,
+    SECRET_KEY,
+    CountingPool,
+    Seed,
+    Service,
+    feeds_alone,
+    meeting,
+    plant,
+    running_service,
+    task,
+)
 
 SENT_WITH_EVERYTHING = {
     "X-Content-Type-Options": "nosniff",
@@ -210,6 +224,21 @@ async def test_304_reads_no_activity(seed: Seed, service: Service) -> None:
     async with seed.conn.transaction():
         await seed.conn.execute("LOCK TABLE activities, calendar_entries, fragments IN ACCESS EXCLUSIVE MODE")
         assert (await service.poll(url, If_None_Match=tag)).status == 304
+
+
+async def test_304_sends_one_statement_and_garbage_none(seed: Seed, dsn: str, service: Service) -> None:
+    await seed.write(*(meeting(f"m{n}") for n in range(50)))
+    url = await service.generate(seed.anna)
+    tag = (await service.poll(url)).headers["ETag"]
+    async with create_pool(dsn) as pool:
+        counting = CountingPool(pool)
+        async with feeds_alone(counting) as alone:
+            assert (await alone.poll("/feeds/cf1_garbage.ics")).status == 404
+            assert counting.sent == []
+            assert (await alone.poll(url, If_None_Match=tag)).status == 304
+            counting.sent.clear()  # a new connection asks for the names of types, once
+            assert (await alone.poll(url, If_None_Match=tag)).status == 304
+    assert counting.sent == [GATE]
 
 
 CHANGES = {

@@ -31,7 +31,7 @@ schema: .venv/installed-dev
 	@echo "== schema.graphql: is it what the service serves?"
 	@$(BIN)/calendar-feeds schema | diff schema.graphql -
 
-tests: .venv/installed-dev
+tests: .venv/installed-dev .venv/installed-readers
 	@echo "== pytest: a real PostgreSQL, real HTTP"
 	@$(BIN)/pytest
 
@@ -47,6 +47,12 @@ tests: .venv/installed-dev
 .venv/installed-dev: .venv/installed requirements-dev.txt
 	@echo "== installing the tools of the tests into .venv"
 	@$(PIP) --only-binary :all: --require-hashes -r requirements-dev.txt
+	@touch $@
+
+# The readers of tests/conformance that no wheel brings.
+.venv/installed-readers: tests/conformance/install tests/conformance/package-lock.json | .venv/installed-dev
+	@echo "== installing the readers of the conformance tests"
+	@$<
 	@touch $@
 
 # Write both lock files anew from pyproject.toml (needs uv).

@@ -1,6 +1,7 @@
 """The composition root: builds the aiohttp application. The only place that wires things together."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from functools import partial
 from ipaddress import IPv4Address, ip_address, ip_network
 
@@ -15,6 +16,7 @@ from api.errors import formatted_error
 from api.schema import schema
 from api.settings import Settings
 from db.pool import DatabaseUnreachableError, PatientPool, Pool, create_pool
+from feed.body import FeedLimits
 from feed.routes import FeedRoutes
 from feed.tokens import Keyring
 
@@ -30,16 +32,16 @@ READY_SECONDS = 3.0  # for the database to answer a readiness probe
 def create_app(settings: Settings, dsn: str) -> web.Application:
     """The service; call inside the loop that will run it. `settings` must hold the secrets."""
     assert settings.secret_keys is not None
-    assert settings.jwt_secret is not None
     pool = create_pool(dsn, settings.pool_size, settings.statement_cache_size)
     keyring = Keyring.parse(settings.secret_keys.get_secret_value())
-    view = GraphQL(pool, keyring, settings.base_url, settings.jwt_secret.get_secret_value(), graphiql=settings.graphiql)
+    limits = FeedLimits(timedelta(minutes=settings.refresh_minutes), settings.max_events, settings.max_bytes)
+    view = GraphQL(settings, pool, keyring, limits)
     patient = PatientPool(pool, settings.patience_seconds)
     app = web.Application()
     app.cleanup_ctx.append(lambda _: _open(pool))
     app.on_response_prepare.append(_add_headers)
     app.router.add_route("*", "/graphql", view)
-    app.router.add_routes(FeedRoutes(patient, keyring, settings.notice_days).routes())
+    app.router.add_routes(FeedRoutes(patient, keyring, settings.notice_days, limits).routes())
     app.router.add_get("/healthz", _healthz)
     app.router.add_get("/readyz", partial(_readyz, PatientPool(pool, READY_SECONDS)))
     return app
@@ -48,19 +50,18 @@ def create_app(settings: Settings, dsn: str) -> web.Application:
 class GraphQL(GraphQLView[Context, None]):
     """The GraphQL endpoint: makes each request's context, and gives every error its code."""
 
-    def __init__(self, pool: Pool, keyring: Keyring, public_url: str, jwt_secret: str, *, graphiql: bool) -> None:
-        super().__init__(schema, graphql_ide="graphiql" if graphiql else None, subscription_protocols=())
-        self._pool = pool
-        self._keyring = keyring
-        self._public_url = public_url
-        self._jwt_secret = jwt_secret
+    def __init__(self, settings: Settings, pool: Pool, keyring: Keyring, limits: FeedLimits) -> None:
+        super().__init__(schema, graphql_ide="graphiql" if settings.graphiql else None, subscription_protocols=())
+        assert settings.jwt_secret is not None
+        self._jwt_secret = settings.jwt_secret.get_secret_value()
+        self._context = partial(Context, pool, keyring, settings.base_url, limits)
 
     async def get_context(self, request: web.Request, response: web.StreamResponse) -> Context:
         try:
             caller = read_bearer(self._jwt_secret, request.headers.get("Authorization"))
         except NotAuthenticatedError as exc:
-            return Context(self._pool, self._keyring, self._public_url, exc, _network(request))
-        return Context(self._pool, self._keyring, self._public_url, caller, _network(request))
+            return self._context(exc, _network(request))
+        return self._context(caller, _network(request))
 
     async def process_result(self, request: web.Request, result: ExecutionResult) -> GraphQLHTTPResponse:
         answer: GraphQLHTTPResponse = {"data": result.data}

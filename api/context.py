@@ -11,6 +11,7 @@ from api.auth import NotAuthenticatedError, Principal
 from api.errors import Forbidden, Unauthenticated
 from db.pool import Pool
 from db.users import UserRecord, get_acting_user
+from feed.body import FeedLimits
 from feed.tokens import Keyring
 
 Network = IPv4Network | IPv6Network
@@ -23,6 +24,7 @@ class Context:
     pool: Pool
     keyring: Keyring
     public_url: str
+    limits: FeedLimits
     caller: Principal | NotAuthenticatedError
     network: Network | None  # of the caller, for the audit log
     now: datetime = field(default_factory=lambda: datetime.now(UTC))

@@ -11,9 +11,10 @@ from db.audit import add_audit_entries
 from db.links import add_link, get_link
 from db.pool import Conn
 from db.users import UserRecord
-from feed.body import ALL_CALENDARS
+from feed.feeds import all_calendars
 from feed.tokens import Keyring
 from feed.urls import link_url
+from feed.words import words
 
 TOKEN_LIFETIME = timedelta(days=1)
 QUERY = "{ calendarFeeds { name url } }"
@@ -85,4 +86,6 @@ async def sample_link_url(conn: Conn, settings: Settings, keyring: Keyring, user
         await add_audit_entries(
             conn, user.account_id, "LINK_GENERATED", [link.id], actor_id=None, network=None, now=now
         )
-    return (link and link_url(keyring, settings.base_url, link, ALL_CALENDARS)) or "(generate one in GraphiQL)"
+    return (
+        link and link_url(keyring, settings.base_url, link, all_calendars(words(user.locale)))
+    ) or "(generate one in GraphiQL)"

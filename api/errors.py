@@ -32,6 +32,10 @@ class NotFound(ApiError):
     code = "NOT_FOUND"
 
 
+class InvalidArgument(ApiError):
+    code = "INVALID_ARGUMENT"
+
+
 def formatted_error(error: GraphQLError) -> dict[str, Any]:
     """The error as the caller sees it: ours as they are, those of the query with their code, anything else masked.
 
@@ -72,4 +76,14 @@ class LinkNameInvalid(UserError):
     pass
 
 
-USER_ERRORS = [CalendarNotFound, UserNotFound, LinkNameInvalid]
+@strawberry.type(description="The user has no such link.")
+class LinkNotFound(UserError):
+    pass
+
+
+@strawberry.type(description="An option of a feed has a value that it cannot have.")
+class FeedOptionsInvalid(UserError):
+    pass
+
+
+USER_ERRORS = [CalendarNotFound, UserNotFound, LinkNameInvalid, LinkNotFound, FeedOptionsInvalid]

@@ -8,13 +8,15 @@ import strawberry
 from strawberry import relay
 
 from api.context import Context, Info
-from api.errors import CalendarNotFound, LinkNameInvalid, UserError, UserNotFound
+from api.errors import CalendarNotFound, LinkNameInvalid, LinkNotFound, UserError, UserNotFound
+from api.options import FeedOptionsInput
 from api.types import CalendarFeed, FeedLink, list_feeds
 from db.audit import add_audit_entries
 from db.calendars import list_visible_calendars
-from db.links import LinkRecord, add_link, get_link, list_links, reset_links
+from db.links import LinkRecord, add_link, get_link, list_links, lock_link, reset_links, update_options
 from db.pool import Conn
 from db.users import UserRecord, get_user
+from feed.options import DEFAULTS, FeedOptions
 
 LONGEST_NAME = 100
 
@@ -30,6 +32,10 @@ class GenerateCalendarUrlInput:
     regenerate: bool | None = strawberry.field(
         default=False,
         description="False: an existing link is returned as it is. True: its old URL is dead from now on.",
+    )
+    options: FeedOptionsInput | None = strawberry.field(
+        default=None,
+        description="What a new or regenerated link shows, and how; `updateFeedLink` changes it and keeps the URL.",
     )
 
 
@@ -65,7 +71,23 @@ class ResetCalendarFeedsPayload:
     )
 
 
+@strawberry.input(description="Which link to change, and how.")
+class UpdateFeedLinkInput:
+    link_id: strawberry.ID = strawberry.field(description="The link, one of the viewer's.")
+    options: FeedOptionsInput = strawberry.field(description="What is to be different from now on.")
+
+
+@strawberry.type(description="The changed link, whose URL is the same, or why nothing was changed.")
+class UpdateFeedLinkPayload:
+    feed: CalendarFeed | None = strawberry.field(default=None, description="The feed that the link belongs to.")
+    link: FeedLink | None = strawberry.field(default=None, description="The link as it is now.")
+    user_errors: list[UserError] = strawberry.field(
+        default_factory=list, description="What the user has to mend; then nothing was changed."
+    )
+
+
 GenerateInput = Annotated[GenerateCalendarUrlInput, strawberry.argument(description="Which feed, which link.")]
+UpdateInput = Annotated[UpdateFeedLinkInput, strawberry.argument(description="Which link, what to change.")]
 ResetInput = Annotated[ResetCalendarFeedsInput, strawberry.argument(description="Which links.")]
 
 
@@ -75,14 +97,34 @@ async def generate_calendar_url(info: Info, input: GenerateInput) -> GenerateCal
     if not is_link_name(name):
         message = f"Give the link a name of at most {LONGEST_NAME} characters, without line breaks."
         return GenerateCalendarUrlPayload(user_errors=[LinkNameInvalid(message=message, path=["name"])])
+    if errors := input.options.errors() if input.options else []:
+        return GenerateCalendarUrlPayload(user_errors=errors)
     calendar_id = None if input.calendar_id is None else node_uuid(input.calendar_id, "Calendar")
     async with info.context.pool.acquire() as conn, conn.transaction():
         if input.calendar_id is not None and calendar_id not in await _visible_ids(conn, viewer):
             return GenerateCalendarUrlPayload(user_errors=[_calendar_not_found("calendarId")])
-        link = await _generate(conn, info.context, viewer, calendar_id, name, regenerate=bool(input.regenerate))
+        link = await _generate(conn, info.context, viewer, calendar_id, name, input)
         feeds = await list_feeds(conn, info.context, viewer, with_urls=True)
     feed, typed = next((feed, typed) for feed in feeds for typed in feed.links if typed.id == str(link.id))
     return GenerateCalendarUrlPayload(feed=feed, link=typed, url=typed.url)
+
+
+async def update_feed_link(info: Info, input: UpdateInput) -> UpdateFeedLinkPayload:  # noqa: A002  # the API's word
+    viewer = await info.context.viewer()
+    if errors := input.options.errors():
+        return UpdateFeedLinkPayload(user_errors=errors)
+    link_id = node_uuid(input.link_id, "FeedLink")
+    async with info.context.pool.acquire() as conn, conn.transaction():
+        link = await lock_link(conn, viewer.account_id, viewer.id, link_id) if link_id else None
+        if link is None or link.calendar_id not in {None, *await _visible_ids(conn, viewer)}:
+            return UpdateFeedLinkPayload(user_errors=[_link_not_found()])
+        options = input.options.applied_to(FeedOptions.parse(link.options)).kept()
+        if options != link.options:
+            await update_options(conn, viewer.account_id, link.id, options)
+            await _audit(conn, info.context, viewer, "LINK_UPDATED", [link.id])
+        feeds = await list_feeds(conn, info.context, viewer, with_urls=True)
+    feed, typed = next((feed, typed) for feed in feeds for typed in feed.links if typed.id == str(link.id))
+    return UpdateFeedLinkPayload(feed=feed, link=typed)
 
 
 async def reset_calendar_feeds(info: Info, input: ResetInput) -> ResetCalendarFeedsPayload:  # noqa: A002  # the API's word
@@ -129,18 +171,27 @@ def node_uuid(node_id: str, type_name: str) -> UUID | None:
 
 
 async def _generate(
-    conn: Conn, context: Context, viewer: UserRecord, calendar_id: UUID | None, name: str, *, regenerate: bool
+    conn: Conn,
+    context: Context,
+    viewer: UserRecord,
+    calendar_id: UUID | None,
+    name: str,
+    wanted: GenerateCalendarUrlInput,
 ) -> LinkRecord:
     """The link of that name: made if there is none, reset if asked for or if its key was dropped, else as it is."""
-    account_id, key_id = viewer.account_id, context.keyring.newest
-    added = await add_link(conn, account_id, viewer.id, calendar_id, name, key_id, context.now)
+    account_id, key_id, options = viewer.account_id, context.keyring.newest, wanted.options or FeedOptionsInput()
+    kept = options.applied_to(DEFAULTS).kept()
+    added = await add_link(conn, account_id, viewer.id, calendar_id, name, key_id, context.now, kept)
     if added:
         await _audit(conn, context, viewer, "LINK_GENERATED", [added.id])
         return added
     link = await get_link(conn, account_id, viewer.id, calendar_id, name)
     assert link is not None  # it conflicted, and nothing here deletes links
-    if not regenerate and link.key_id in context.keyring:
+    if not wanted.regenerate and link.key_id in context.keyring:
         return link
+    if wanted.regenerate and wanted.options:
+        kept = options.applied_to(FeedOptions.parse(link.options)).kept()
+        await update_options(conn, account_id, link.id, kept)
     return (await _reset(conn, context, viewer, [link]))[0]
 
 
@@ -164,6 +215,11 @@ async def _visible_ids(conn: Conn, user: UserRecord) -> set[UUID]:
 def _calendar_not_found(*path: str) -> UserError:
     message = "There is no such calendar among yours: use an id that `calendarFeeds` gave you."
     return CalendarNotFound(message=message, path=list(path))
+
+
+def _link_not_found() -> UserError:
+    message = "You have no such link: use an id that `calendarFeeds` gave you."
+    return LinkNotFound(message=message, path=["linkId"])
 
 
 def _user_not_found() -> UserError:

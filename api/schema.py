@@ -12,7 +12,7 @@ from strawberry.types.scalar import ScalarDefinition
 
 from api.context import Info
 from api.errors import USER_ERRORS, NotFound
-from api.links import find_user, generate_calendar_url, reset_calendar_feeds
+from api.links import find_user, generate_calendar_url, reset_calendar_feeds, update_feed_link
 from api.types import CalendarFeed, TimeZone, User, list_feeds
 
 UserId = Annotated[
@@ -48,6 +48,9 @@ class Mutation:
     generate_calendar_url = strawberry.mutation(
         generate_calendar_url,
         description="Get the private URL of a feed: the link is made if there is none, else returned as it is.",
+    )
+    update_feed_link = strawberry.mutation(
+        update_feed_link, description="Change what a link of the viewer shows, and how. Its URL stays the same."
     )
     reset_calendar_feeds = strawberry.mutation(
         reset_calendar_feeds,

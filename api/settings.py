@@ -44,6 +44,11 @@ class Settings(BaseSettings):
     )
     jwt_secret: SecretStr | None = Field(None, description="secret of the HS256 bearer tokens, 32 characters or more")
     notice_days: int = Field(30, ge=0, description="days for which a dead link serves its notice before 410; 0: none")
+    refresh_minutes: int = Field(
+        60, ge=5, le=10_080, description="minutes after which calendar programs are asked to poll again"
+    )
+    max_events: int = Field(5_000, ge=1, description="events in a feed; of a fuller one the far past is left out first")
+    max_bytes: int = Field(5_000_000, ge=100_000, description="octets in a feed; likewise")
     patience_seconds: float = Field(15, ge=0, le=300, description="seconds a poll waits for an unreachable database")
     pool_size: int = Field(10, ge=1, description="connections to PostgreSQL for each process")
     statement_cache_size: int = Field(

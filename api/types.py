@@ -1,22 +1,37 @@
 """The types of the schema, made from records."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import NewType
-from uuid import UUID
+from typing import Annotated, NewType
 
 import strawberry
 from strawberry import relay
 
-from api.context import Context
+from api.context import Context, Info
+from api.errors import Forbidden, NotFound
+from api.options import FeedOptionsType
+from api.preview import FeedPreview, preview
 from db.calendars import CalendarRecord, list_visible_calendars
 from db.links import LinkRecord, list_links
 from db.pool import Conn
 from db.users import UserRecord
-from feed.body import ALL_CALENDARS
+from feed.feeds import all_calendars, user_feed
+from feed.options import FeedOptions
 from feed.urls import link_url, qr_code_svg, subscribe_links, webcal_url
+from feed.words import words
 
 TimeZone = NewType("TimeZone", str)
+First = Annotated[
+    int | None,
+    strawberry.argument(description="So many activities are listed, and so many that are left out: 50, at most 1000."),
+]
+LinkName = Annotated[
+    str | None,
+    strawberry.argument(
+        description='The name of the link whose options are used; "", the default, for the default link.'
+    ),
+]
 
 
 @strawberry.type(description="A staff member.")
@@ -93,6 +108,7 @@ class FeedLink(relay.Node):
     name: str = strawberry.field(description='What the link is for, like "iPhone"; "" for the default link.')
     status: FeedLinkStatus = strawberry.field(description="Whether the link serves its feed.")
     url: str | None = strawberry.field(description="The private URL; null for anyone but its owner.")
+    options: FeedOptionsType = strawberry.field(description="What the link shows, and how.")
     created_at: datetime = strawberry.field(description="When the link was generated.")
     reset_at: datetime | None = strawberry.field(
         description="When the link was last reset; earlier URLs are dead since."
@@ -120,11 +136,23 @@ class FeedLink(relay.Node):
             name=link.name,
             status=link_status(link, context.now),
             url=link_url(context.keyring, context.public_url, link, feed_name) if with_url else None,
+            options=FeedOptionsType.of(FeedOptions.parse(link.options)),
             created_at=link.created_at,
             reset_at=link.reset_at,
             expires_at=link.expires_at,
             feed_name=feed_name,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class FeedSource:
+    """What a feed of the schema was made from."""
+
+    user: UserRecord
+    calendars: list[CalendarRecord]  # that the user may see
+    calendar: CalendarRecord | None
+    links: list[LinkRecord]  # of this feed
+    is_owners: bool  # whether the viewer is the user
 
 
 @strawberry.type(description="What a user can subscribe to: one of their calendars, or all of them together.")
@@ -135,6 +163,7 @@ class CalendarFeed(relay.Node):
         description="The calendar; null: all the user's calendars in one feed."
     )
     links: list[FeedLink] = strawberry.field(description="The default link, if generated, and the named ones.")
+    source: strawberry.Private[FeedSource]
 
     @strawberry.field(description="The default link's URL; null until generated, and for anyone but its owner.")
     def url(self) -> str | None:
@@ -144,6 +173,17 @@ class CalendarFeed(relay.Node):
     def webcal_url(self) -> str | None:
         url = next((link.url for link in self.links if link.name == ""), None)
         return webcal_url(url) if url else None
+
+    @strawberry.field(description="What a subscriber gets today, and what is left out and why; for its owner only.")
+    async def preview(self, info: Info, first: First = 50, link_name: LinkName = "") -> FeedPreview:
+        source = self.source
+        if not source.is_owners:
+            raise Forbidden("Only its owner may preview a feed.")
+        link = next((link for link in source.links if link.name == (link_name or "")), None)
+        if link is None and link_name:
+            raise NotFound("The feed has no link of that name: leave `linkName` out for the default link.")
+        feed = user_feed(source.user, source.calendars, source.calendar, link, info.context.now)
+        return await preview(info.context, feed, 50 if first is None else first)
 
 
 def link_status(link: LinkRecord, now: datetime) -> FeedLinkStatus:
@@ -156,19 +196,20 @@ async def list_feeds(conn: Conn, context: Context, user: UserRecord, *, with_url
     """ "All my calendars" first, then a feed for each calendar that the user may see, by name."""
     calendars = await list_visible_calendars(conn, user.account_id, user.id)
     links = await list_links(conn, user.account_id, user.id)
-    return [_feed(context, user.id, calendar, links, with_urls=with_urls) for calendar in (None, *calendars)]
+    sources = [
+        FeedSource(user, calendars, calendar, [link for link in links if link.calendar_id == calendar_id], with_urls)
+        for calendar, calendar_id in ((None, None), *((calendar, calendar.id) for calendar in calendars))
+    ]
+    return [_feed(context, source) for source in sources]
 
 
-def _feed(
-    context: Context, user_id: UUID, calendar: CalendarRecord | None, links: list[LinkRecord], *, with_urls: bool
-) -> CalendarFeed:
-    calendar_id = calendar.id if calendar else None
-    name = calendar.name if calendar else ALL_CALENDARS
+def _feed(context: Context, source: FeedSource) -> CalendarFeed:
+    calendar = source.calendar
+    name = calendar.name if calendar else all_calendars(words(source.user.locale))
     return CalendarFeed(
-        id=f"{user_id}:{calendar_id or 'all'}",
+        id=f"{source.user.id}:{calendar.id if calendar else 'all'}",
         name=name,
         calendar=Calendar.of(calendar) if calendar else None,
-        links=[
-            FeedLink.of(link, name, context, with_url=with_urls) for link in links if link.calendar_id == calendar_id
-        ],
+        links=[FeedLink.of(link, name, context, with_url=source.is_owners) for link in source.links],
+        source=source,
     )

@@ -1,57 +1,132 @@
-"""Fragments: the rendered bytes of activities, kept so that a change renders one activity and not the feed."""
+"""What a feed shows, and its fragments: rendered bytes, kept so that a change renders one activity and not the feed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from datetime import date, datetime
 from uuid import UUID
 
 from db.pool import Conn
 
-# What can be exported at all: what has a time, stands, is not a note and (until series are rendered) happens once.
-EXPORTED = """
-    a.type <> 'NOTE' AND a.status <> 'CANCELLED' AND a.recurrence IS NULL
-    AND num_nonnulls(a.starts_at, a.starts_on, a.due_at, a.due_on) > 0"""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which activities a feed shows, and the names of their renderings: the parameters $1, $2 … in this order."""
+
+    account_id: UUID
+    calendar_ids: Sequence[UUID]
+    viewer_id: UUID  # sees their own private activities in full
+    activity_types: Sequence[str]
+    completed: bool  # whether completed tasks are shown
+    cancelled: bool  # whether what is cancelled is shown
+    today: date
+    first: date  # of the window
+    end: date  # exclusive
+    today_at: datetime  # when today began, by the viewer's clock
+    starts_at: datetime  # of the window
+    ends_at: datetime
+    full: str  # variant of what the viewer may see
+    busy: str  # variant of other people's private activities
+    series: str  # what is added to the variant of a series, which is rendered for one window
+    by_calendar: bool  # whether a rendering names the calendars that the activity stands in
+    by_owner: bool  # whether it names the owner
 
 
 @dataclass(frozen=True, slots=True)
-class FragmentRecord:
+class SelectedActivity:
+    """An activity of a feed's calendars: why it is left out, or the fragment that shows it."""
+
     activity_id: UUID
-    revision: int  # of the activity now
+    revision: int
+    changed_at: datetime
+    reason: str | None  # why it is left out, in the words of REASON; None: it is shown
+    begins_at: datetime | None  # when it is shown; of a day, its midnight in UTC; None: a series
+    due_at: datetime | None
+    due_on: date | None
+    overdue: bool
+    busy: bool  # shown to the viewer as "Busy"
+    own: bool  # the viewer's
+    calendars: Sequence[str]  # the names of those of the feed's calendars that it stands in
+    owner: str | None
     variant: str
+    day: date | None  # the one on which the fragment holds; None: any
     ics: bytes | None  # None: not rendered yet for this revision
 
 
-async def list_fragments(
-    conn: Conn, account_id: UUID, calendar_ids: Sequence[UUID], user_id: UUID, full: str, busy: str
-) -> list[FragmentRecord]:
-    """The fragments of everything exported from the calendars, each activity once, by id.
+# A task takes place at its deadline. Times are in the order in which `feed.render` looks for them.
+TIMES = """
+    SELECT a.recurrence IS NOT NULL AS series,
+           a.type = 'TASK' AND a.status IN ('NEEDS_ACTION', 'IN_PROCESS') AS open_task,
+           a.private AND a.owner_id IS DISTINCT FROM $3 AS busy,
+           coalesce(a.owner_id = $3, false) AS own,
+           CASE WHEN a.due_on IS NULL THEN coalesce(a.due_at, a.starts_at) END AS begins_at,
+           CASE WHEN a.due_on IS NULL THEN coalesce(a.due_at, a.ends_at, a.starts_at) END AS finishes_at,
+           CASE WHEN a.due_at IS NULL THEN coalesce(a.due_on, a.starts_on) END AS begins_on,
+           CASE WHEN a.due_at IS NULL THEN coalesce(a.due_on + 1, a.ends_on, a.starts_on + 1) END AS finishes_on"""
+REASON = """
+    CASE WHEN a.recurrence IS NULL AND num_nonnulls(a.starts_at, a.starts_on, a.due_at, a.due_on) = 0 THEN 'NO_TIME'
+         WHEN a.type = 'NOTE' THEN 'NOTE'
+         WHEN a.type <> ALL ($4::text[]) THEN 'TYPE_NOT_CHOSEN'
+         WHEN a.status = 'COMPLETED' AND NOT $5::boolean THEN 'COMPLETED'
+         WHEN a.status = 'CANCELLED' AND NOT $6::boolean THEN 'CANCELLED'
+         WHEN a.status = 'CANCELLED' AND t.busy THEN 'PRIVATE'
+         WHEN NOT t.series AND NOT coalesce(
+                  t.begins_at < $12::timestamptz
+                  AND (t.finishes_at > $11::timestamptz OR t.begins_at >= $11::timestamptz),
+                  t.begins_on < $9::date AND (t.finishes_on > $8::date OR t.begins_on >= $8::date))
+              THEN 'OUTSIDE_WINDOW'
+    END"""
+OVERDUE = "t.open_task AND NOT t.series AND (a.due_on < $7::date OR a.due_at < $10::timestamptz)"
+VARIANT = """
+    CASE WHEN t.busy THEN $14 ELSE $13 END || CASE WHEN r.overdue AND NOT t.busy THEN ' overdue' ELSE '' END
+        || CASE WHEN t.series AND t.own THEN ' own' ELSE '' END || CASE WHEN t.series THEN $15 ELSE '' END
+        || CASE WHEN $16::boolean AND NOT t.busy THEN ' ' || md5(n.calendars::text) ELSE '' END
+        || CASE WHEN $17::boolean AND NOT t.busy THEN ' ' || md5(coalesce(o.name, '')) ELSE '' END"""
 
-    `full` is the variant for the user's own and public activities, `busy` that for other people's private ones.
-    """
+
+async def select_activities(conn: Conn, selection: Selection, *, left_out: bool) -> list[SelectedActivity]:
+    """The activities of the calendars, each once, by id: what is shown, and if asked for what is `left_out` too."""
     sql = f"""
-        SELECT a.id AS activity_id, a.revision, w.variant, f.ics
-          FROM activities a
-         CROSS JOIN LATERAL (
-               SELECT CASE WHEN a.private AND a.owner_id IS DISTINCT FROM $3 THEN $5 ELSE $4 END) w (variant)
-          LEFT JOIN fragments f ON f.account_id = $1 AND f.activity_id = a.id
-                               AND f.variant = w.variant AND f.revision = a.revision
-         WHERE a.account_id = $1 AND {EXPORTED}
-           AND a.id IN (SELECT e.activity_id FROM calendar_entries e
-                         WHERE e.account_id = $1 AND e.calendar_id = ANY ($2::uuid[]))
+        SELECT a.id AS activity_id, a.revision, a.changed_at, r.reason,
+               CASE WHEN NOT t.series THEN coalesce(t.begins_at, t.begins_on::timestamp AT TIME ZONE 'UTC') END,
+               a.due_at, a.due_on, coalesce(r.overdue, false), t.busy, t.own, n.calendars, o.name AS owner,
+               v.variant, CASE WHEN t.series THEN $7::date END AS day, f.ics
+          FROM (SELECT e.activity_id, array_agg(c.name ORDER BY c.name, c.id) AS calendars
+                  FROM calendar_entries e
+                  JOIN calendars c ON c.account_id = $1 AND c.id = e.calendar_id
+                 WHERE e.account_id = $1 AND e.calendar_id = ANY ($2::uuid[])
+                 GROUP BY e.activity_id) n
+          JOIN activities a ON a.account_id = $1 AND a.id = n.activity_id
+          LEFT JOIN users o ON o.account_id = $1 AND o.id = a.owner_id
+         CROSS JOIN LATERAL ({TIMES}) t
+         CROSS JOIN LATERAL (SELECT {REASON} AS reason, {OVERDUE} AS overdue) r
+         CROSS JOIN LATERAL (SELECT {VARIANT} AS variant) v
+          LEFT JOIN fragments f ON f.account_id = $1 AND f.activity_id = a.id AND f.variant = v.variant
+                               AND f.revision = a.revision AND (f.day IS NULL OR f.day = $7::date)
+         WHERE r.reason IS NULL {"OR true" if left_out else ""}
          ORDER BY a.id"""
-    rows = await conn.fetch(sql, account_id, calendar_ids, user_id, full, busy)
-    return [FragmentRecord(*row) for row in rows]
+    return [SelectedActivity(*row) for row in await conn.fetch(sql, *astuple(selection))]
 
 
-async def save_fragments(conn: Conn, account_id: UUID, fragments: Sequence[FragmentRecord]) -> None:
-    """Keep what was rendered; an older revision never replaces a newer one."""
+async def save_fragments(conn: Conn, account_id: UUID, fragments: Sequence[SelectedActivity]) -> None:
+    """Keep what was rendered, in place of what is older; an older revision or day never replaces a newer one."""
     sql = """
-        INSERT INTO fragments (account_id, activity_id, variant, revision, ics)
-        SELECT $1, d.activity_id, d.variant, d.revision, d.ics
-          FROM unnest($2::uuid[], $3::text[], $4::int[], $5::bytea[]) AS d (activity_id, variant, revision, ics)
+        INSERT INTO fragments AS f (account_id, activity_id, variant, revision, day, ics)
+        SELECT $1, d.activity_id, d.variant, d.revision, d.day, d.ics
+          FROM unnest($2::uuid[], $3::text[], $4::int[], $5::date[], $6::bytea[])
+            AS d (activity_id, variant, revision, day, ics)
           JOIN activities a ON a.account_id = $1 AND a.id = d.activity_id
          ORDER BY d.activity_id, d.variant
         ON CONFLICT (account_id, activity_id, variant) DO UPDATE
-           SET revision = excluded.revision, ics = excluded.ics
-         WHERE fragments.revision < excluded.revision"""
-    columns = zip(*((f.activity_id, f.variant, f.revision, f.ics) for f in fragments), strict=True)
+           SET revision = excluded.revision, day = excluded.day, ics = excluded.ics
+         WHERE f.revision < excluded.revision OR f.revision = excluded.revision AND f.day < excluded.day"""
+    columns = zip(*((f.activity_id, f.variant, f.revision, f.day, f.ics) for f in fragments), strict=True)
     await conn.execute(sql, account_id, *map(list, columns))
+
+
+async def delete_stale_fragments(conn: Conn, account_id: UUID, activity_ids: Sequence[UUID]) -> None:
+    """Forget the fragments of earlier revisions of the activities, in whatever variant."""
+    sql = """
+        DELETE FROM fragments f USING activities a
+         WHERE f.account_id = $1 AND f.activity_id = ANY ($2::uuid[])
+           AND a.account_id = $1 AND a.id = f.activity_id AND f.revision < a.revision"""
+    await conn.execute(sql, account_id, activity_ids)

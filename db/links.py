@@ -1,15 +1,19 @@
 """Feed links, and the gate: the one query that every poll asks."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
+
+import asyncpg
 
 from db.ids import new_id
 from db.pool import Conn
 
-COLUMNS = """l.account_id, l.id, l.user_id, l.calendar_id, l.name, l.key_id, l.generation,
-    l.created_at, l.resets[l.generation - 1] AS reset_at, l.paused_at, l.expires_at"""
+COLUMNS = """l.account_id, l.id, l.user_id, l.calendar_id, l.name, l.key_id, l.generation, l.options,
+    l.style_revision, l.styled_at, l.created_at, l.resets[l.generation - 1] AS reset_at, l.paused_at, l.expires_at"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +27,9 @@ class LinkRecord:
     name: str
     key_id: str
     generation: int
+    options: Mapping[str, Any]  # that differ from the defaults
+    style_revision: int  # counts what changed the feed's words while its activities stayed the same
+    styled_at: datetime | None  # when it last rose
     created_at: datetime
     reset_at: datetime | None
     paused_at: datetime | None
@@ -39,7 +46,11 @@ class Gate:
     calendar_id: UUID | None
     key_id: str
     generation: int
+    options: Mapping[str, Any]
+    style_revision: int
+    styled_at: datetime | None
     time_zone: str
+    locale: str
     reset_at: datetime | None  # when the asked generation died
     paused_at: datetime | None
     expires_at: datetime | None
@@ -58,7 +69,8 @@ class Gate:
 
 
 GATE = """
-    SELECT l.account_id, l.id AS link_id, l.user_id, l.calendar_id, l.key_id, l.generation, u.time_zone,
+    SELECT l.account_id, l.id AS link_id, l.user_id, l.calendar_id, l.key_id, l.generation, l.options,
+           l.style_revision, l.styled_at, u.time_zone, u.locale,
            l.resets[$3] AS reset_at, l.paused_at, l.expires_at, l.revoked_at, u.deactivated_at, a.suspended_at,
            s.lost_at, coalesce(s.ids, '{}') AS calendar_ids, coalesce(s.versions, '{}') AS calendar_versions,
            coalesce(s.times, '{}') AS calendar_times,
@@ -88,7 +100,7 @@ GATE = """
 async def get_gate(conn: Conn, account_id: UUID, link_id: UUID, generation: int) -> Gate | None:
     """Everything that a poll with a token of this generation has to know; None if there is no such link."""
     row = await conn.fetchrow(GATE, account_id, link_id, generation)
-    return Gate(**row) if row else None
+    return Gate(**_values(row)) if row else None
 
 
 async def list_links(conn: Conn, account_id: UUID, user_id: UUID) -> list[LinkRecord]:
@@ -97,7 +109,7 @@ async def list_links(conn: Conn, account_id: UUID, user_id: UUID) -> list[LinkRe
         SELECT {COLUMNS} FROM feed_links l
          WHERE l.account_id = $1 AND l.user_id = $2 AND l.revoked_at IS NULL
          ORDER BY l.calendar_id NULLS FIRST, l.name, l.id"""
-    return [LinkRecord(**row) for row in await conn.fetch(sql, account_id, user_id)]
+    return [LinkRecord(**_values(row)) for row in await conn.fetch(sql, account_id, user_id)]
 
 
 async def get_link(
@@ -108,19 +120,37 @@ async def get_link(
          WHERE l.account_id = $1 AND l.user_id = $2 AND l.calendar_id IS NOT DISTINCT FROM $3 AND l.name = $4
            AND l.revoked_at IS NULL"""
     row = await conn.fetchrow(sql, account_id, user_id, calendar_id, name)
-    return LinkRecord(**row) if row else None
+    return LinkRecord(**_values(row)) if row else None
+
+
+async def lock_link(conn: Conn, account_id: UUID, user_id: UUID, link_id: UUID) -> LinkRecord | None:
+    """The user's link, locked until the transaction ends; None if they have no such link."""
+    sql = f"""
+        SELECT {COLUMNS} FROM feed_links l
+         WHERE l.account_id = $1 AND l.user_id = $2 AND l.id = $3 AND l.revoked_at IS NULL FOR NO KEY UPDATE"""
+    row = await conn.fetchrow(sql, account_id, user_id, link_id)
+    return LinkRecord(**_values(row)) if row else None
 
 
 async def add_link(
-    conn: Conn, account_id: UUID, user_id: UUID, calendar_id: UUID | None, name: str, key_id: str, now: datetime
+    conn: Conn,
+    account_id: UUID,
+    user_id: UUID,
+    calendar_id: UUID | None,
+    name: str,
+    key_id: str,
+    now: datetime,
+    options: Mapping[str, Any] | None = None,
 ) -> LinkRecord | None:
     """Add the link of that name; None if there is one already, made by another at the same moment even."""
     sql = f"""
-        INSERT INTO feed_links AS l (account_id, id, user_id, calendar_id, name, key_id, created_at, changed_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $7)
+        INSERT INTO feed_links AS l
+               (account_id, id, user_id, calendar_id, name, key_id, options, created_at, changed_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $8, $7, $7)
         ON CONFLICT DO NOTHING RETURNING {COLUMNS}"""
-    row = await conn.fetchrow(sql, account_id, new_id(), user_id, calendar_id, name, key_id, now)
-    return LinkRecord(**row) if row else None
+    kept = json.dumps(options or {})
+    row = await conn.fetchrow(sql, account_id, new_id(), user_id, calendar_id, name, key_id, now, kept)
+    return LinkRecord(**_values(row)) if row else None
 
 
 async def reset_links(
@@ -131,4 +161,14 @@ async def reset_links(
         UPDATE feed_links l SET generation = l.generation + 1, resets = l.resets || $3::timestamptz, key_id = $4
          WHERE l.account_id = $1 AND l.id = ANY ($2::uuid[]) AND l.revoked_at IS NULL
         RETURNING {COLUMNS}"""
-    return [LinkRecord(**row) for row in await conn.fetch(sql, account_id, link_ids, now, key_id)]
+    return [LinkRecord(**_values(row)) for row in await conn.fetch(sql, account_id, link_ids, now, key_id)]
+
+
+async def update_options(conn: Conn, account_id: UUID, link_id: UUID, options: Mapping[str, Any]) -> None:
+    """Keep these options with the link, whose URL stays the same."""
+    sql = "UPDATE feed_links l SET options = $3 WHERE l.account_id = $1 AND l.id = $2"
+    await conn.execute(sql, account_id, link_id, json.dumps(options))
+
+
+def _values(row: asyncpg.Record) -> dict[str, Any]:
+    return {**row, "options": json.loads(row["options"])}

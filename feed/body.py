@@ -1,22 +1,25 @@
-"""The body of a feed: stored fragments, and the missing ones rendered and stored, between a head and a tail."""
+"""What a feed holds: stored fragments, the missing ones rendered and stored, and what is left out and why."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
 import structlog
 
 from db.activities import ActivityRecord, list_activities
-from db.fragments import FragmentRecord, list_fragments, save_fragments
+from db.fragments import SelectedActivity, delete_stale_fragments, save_fragments, select_activities
 from db.links import Gate, get_gate
 from db.pool import CONNECTION_LOST, Conn, Pool
-from feed.document import document, nothing_planned
-from feed.render import BUSY, FULL, fragment
+from feed.document import BEGIN, Head, document, nothing_planned, stamped
+from feed.feeds import Feed, gate_feed
+from feed.render import fragment
 from feed.tokens import FeedToken
 
-ALL_CALENDARS = "All my calendars"
 SLICE = 100  # activities rendered between two chances for other requests
 SAVED_AT_ONCE = 1_000
 
@@ -24,68 +27,173 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class FeedRows:
-    """What a body is made of, read in one snapshot: the gate tells exactly the versions that these rows have."""
+class FeedLimits:
+    """What the operator sets for all feeds: how often to come again, and how much a feed may hold."""
 
-    gate: Gate
-    fragments: Sequence[FragmentRecord]
+    refresh: timedelta = timedelta(hours=1)
+    most_events: int = 5_000
+    most_bytes: int = 5_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class FeedRows:
+    """What a body is made of, read in one snapshot."""
+
+    feed: Feed
+    activities: Sequence[SelectedActivity]  # each once, by id
     unrendered: Mapping[UUID, ActivityRecord]
+
+
+class Component(NamedTuple):
+    """An activity as the feed holds it."""
+
+    row: SelectedActivity
+    octets: bytes
+    events: int
+
+
+@dataclass(frozen=True, slots=True)
+class FeedContent:
+    """A feed's components by activity id, and why the other activities of its calendars are left out."""
+
+    feed: Feed
+    components: Sequence[Component]
+    left_out: Mapping[UUID, str]
+    over_cap: int  # activities left out because the feed is full
+
+    @property
+    def events(self) -> int:
+        return sum(component.events for component in self.components)
 
 
 class NothingRenderedError(Exception):
     """Not one of the feed's activities could be rendered: calendar programs would believe an empty feed."""
 
 
-async def read_feed(conn: Conn, token: FeedToken) -> FeedRows | None:
-    """Ask the gate once more and read the rows in the same snapshot; None if there is no such link."""
+async def read_gate_feed(conn: Conn, token: FeedToken, now: datetime) -> tuple[Gate, FeedRows] | None:
+    """Ask the gate once more and read the rows in the same snapshot; None if there is no such link.
+
+    The gate tells exactly the versions that these rows have.
+    """
     async with conn.transaction(isolation="repeatable_read", readonly=True):
         gate = await get_gate(conn, token.account_id, token.link_id, token.generation)
-        if gate is None:
-            return None
-        fragments = await list_fragments(conn, gate.account_id, gate.calendar_ids, gate.user_id, FULL, BUSY)
-        missing = [f.activity_id for f in fragments if f.ics is None]
-        activities = await list_activities(conn, gate.account_id, missing) if missing else []
-    return FeedRows(gate, fragments, {activity.id: activity for activity in activities})
+        return (gate, await read_rows(conn, gate_feed(gate, now))) if gate else None
 
 
-async def feed_body(rows: FeedRows, pool: Pool) -> bytes:
-    """The whole calendar; what had to be rendered for it is kept for the next poll."""
-    gate = rows.gate
-    rendered = await _render(rows)
-    if rendered:
-        await _keep(pool, gate.account_id, [f for f in rendered.values() if f.ics])
-    fragments = [(rendered.get(f.activity_id) or f).ics or b"" for f in rows.fragments]
-    if fragments and not any(fragments):
+async def read_rows(conn: Conn, feed: Feed, *, left_out: bool = False) -> FeedRows:
+    """What the feed shows, and if asked for what it leaves out too; call in a transaction that sees one snapshot."""
+    activities = await select_activities(conn, feed.selection(), left_out=left_out)
+    missing = [row.activity_id for row in activities if row.reason is None and row.ics is None]
+    records = await list_activities(conn, feed.account_id, missing) if missing else []
+    return FeedRows(feed, activities, {record.id: record for record in records})
+
+
+async def feed_content(rows: FeedRows, pool: Pool, limits: FeedLimits) -> FeedContent:
+    """What the feed holds of its rows; what had to be rendered for it is kept for the next poll."""
+    left_out = {row.activity_id: row.reason for row in rows.activities if row.reason}
+    wanted = by_importance((row for row in rows.activities if row.reason is None), rows.feed)
+    rendered = await _render(rows, wanted[: limits.most_events])
+    if fresh := [row for row in rendered if row.activity_id in rows.unrendered and row.ics is not None]:
+        await _keep(pool, rows.feed.account_id, fresh)
+    left_out |= {row.activity_id: "CANNOT_BE_RENDERED" for row in rendered if row.ics is None}
+    left_out |= {row.activity_id: "OUTSIDE_WINDOW" for row in rendered if row.ics == b""}
+    components = [_component(rows.feed, row, row.ics) for row in rendered if row.ics]
+    kept = _within(components, limits)
+    full = [component.row for component in components[len(kept) :]] + wanted[limits.most_events :]
+    left_out |= {row.activity_id: "OVER_CAP" for row in full}
+    return FeedContent(rows.feed, sorted(kept, key=lambda part: part.row.activity_id), left_out, len(full))
+
+
+def feed_octets(content: FeedContent, limits: FeedLimits) -> bytes:
+    """The whole calendar; `NothingRenderedError` if it would be an empty one that stands for a failure."""
+    if not content.components and "CANNOT_BE_RENDERED" in content.left_out.values():
         raise NothingRenderedError
-    if not fragments:
-        fragments = [nothing_planned(gate.link_id, gate.changed_at)]
-    return document(gate.calendar_name or ALL_CALENDARS, gate.time_zone, gate.calendar_color, fragments)
+    feed, say = content.feed, content.feed.style.say
+    components = [component.octets for component in content.components]
+    head = Head(
+        name=feed.name,
+        description=description(content),
+        time_zone=feed.style.window.zone.key,
+        color=feed.color,
+        refresh=limits.refresh,
+        publishes=feed.style.options.participants == "DESCRIPTION",
+    )
+    return document(head, feed.style.window.years, components or [nothing_planned(feed.id, feed.changed_at, say)])
 
 
-async def _render(rows: FeedRows) -> dict[UUID, FragmentRecord]:
+def description(content: FeedContent) -> str:
+    """What the feed is, the days that it shows, and what it leaves out because it is full."""
+    say, options = content.feed.style.say, content.feed.style.options
+    back = say.count("{n} day back", "{n} days back", options.days_back)
+    ahead = say.count("{n} day ahead", "{n} days ahead", options.days_ahead)
+    sentences = [
+        say("Meetings, calls and tasks from the CRM. Read-only."),
+        say("Shows {back} and {ahead}.", back=back, ahead=ahead),
+    ]
+    if content.over_cap:
+        sentences.append(
+            say.count(
+                "This calendar is full: {n} entry is left out, the oldest first.",
+                "This calendar is full: {n} entries are left out, the oldest first.",
+                content.over_cap,
+            )
+        )
+    return " ".join(sentences)
+
+
+def by_importance(rows: Iterable[SelectedActivity], feed: Feed) -> list[SelectedActivity]:
+    """What is to come, the next first, then what is past, the latest first: a full feed loses the far past first.
+
+    A series, which has no one time, counts as what comes next.
+    """
+    today = feed.style.window.midnight(feed.style.window.today)
+    in_time = sorted(rows, key=lambda row: (row.begins_at or today, row.activity_id))
+    first = bisect_left(in_time, today, key=lambda row: row.begins_at or today)
+    return in_time[first:] + in_time[:first][::-1]
+
+
+def _within(components: Sequence[Component], limits: FeedLimits) -> list[Component]:
+    """The first of them that a feed may hold."""
+    kept, events, size = [], 0, 0
+    for component in components:
+        events, size = events + component.events, size + len(component.octets)
+        if events > limits.most_events or size > limits.most_bytes:
+            break
+        kept.append(component)
+    return kept
+
+
+def _component(feed: Feed, row: SelectedActivity, ics: bytes) -> Component:
+    events = 1 if row.day is None else len(BEGIN.findall(ics))
+    return Component(row, stamped(ics, feed.stamp(row)), events)
+
+
+async def _render(rows: FeedRows, wanted: Sequence[SelectedActivity]) -> list[SelectedActivity]:
     """Render what has no fragment yet, in slices; one bad activity is left out and never breaks the feed."""
-    rendered = {}
-    for count, record in enumerate((f for f in rows.fragments if f.ics is None), 1):
-        rendered[record.activity_id] = replace(record, ics=_try_render(rows, record))
-        if count % SLICE == 0:
+    rendered = []
+    for count, row in enumerate(wanted, 1):
+        rendered.append(row if row.ics is not None else replace(row, ics=_try_render(rows, row)))
+        if row.ics is None and count % SLICE == 0:
             await asyncio.sleep(0)
     return rendered
 
 
-def _try_render(rows: FeedRows, record: FragmentRecord) -> bytes | None:
+def _try_render(rows: FeedRows, row: SelectedActivity) -> bytes | None:
     try:
-        return fragment(rows.unrendered[record.activity_id], record.variant)
+        return fragment(rows.unrendered[row.activity_id], rows.feed.style, rows.feed.shown(row))
     except Exception as exc:  # whatever the row holds: the other activities must come through
-        account_id, activity_id = str(rows.gate.account_id), str(record.activity_id)
+        account_id, activity_id = str(rows.feed.account_id), str(row.activity_id)
         log.error("activity left out", account_id=account_id, activity_id=activity_id, error=type(exc).__name__)
         return None
 
 
-async def _keep(pool: Pool, account_id: UUID, fragments: Sequence[FragmentRecord]) -> None:
+async def _keep(pool: Pool, account_id: UUID, fragments: Sequence[SelectedActivity]) -> None:
     """Store fragments for the next poll; where that fails now, the next poll renders them and this one is served."""
     try:
         async with pool.acquire() as conn:
             for start in range(0, len(fragments), SAVED_AT_ONCE):
-                await save_fragments(conn, account_id, fragments[start : start + SAVED_AT_ONCE])
+                slice_ = fragments[start : start + SAVED_AT_ONCE]
+                await save_fragments(conn, account_id, slice_)
+                await delete_stale_fragments(conn, account_id, [row.activity_id for row in slice_])
     except (*CONNECTION_LOST, asyncpg.PostgresError) as exc:
         log.warning("fragments not kept", account_id=str(account_id), error=type(exc).__name__)

@@ -1,64 +1,111 @@
 """Head + fragments + tail → the octets of a feed, and the two calendars that are not made of activities."""
 
-from collections.abc import Iterable
-from datetime import UTC, date, datetime, timedelta
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
-from zoneinfo import available_timezones
 
 from icalendar import Calendar, Event, vDuration
 
+from feed.colors import css_name
 from feed.text import Text
+from feed.vtimezone import one_rule
+from feed.words import Words
 
 PRODID = "-//calendar-feeds//calendar-feeds 0.1//EN"
-DESCRIPTION = "Meetings, calls and tasks from the CRM. Read-only."
+DEFAULT_COLOR = "#4682B4"  # of a feed of several calendars, and of a calendar without one
 REFRESH = timedelta(hours=1)
 END = b"END:VCALENDAR\r\n"
-ZONES = available_timezones()
+# The start of a component, and the zone of a time: whole lines, so that no text can look like either of them.
+BEGIN = re.compile(rb"^BEGIN:(?:VEVENT|VTODO)\r\n", re.MULTILINE)
+TZID = re.compile(rb"^(?:DTSTART|DTEND|DUE);TZID=([^:]+):", re.MULTILINE)
 
 
-def document(name: str, time_zone: str, color: str | None, fragments: Iterable[bytes]) -> bytes:
-    """A feed of these fragments. RFC 5545 wants at least one component (section 3.6): see `nothing_planned`."""
-    return b"".join((head(name, time_zone, color), *fragments, END))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """What a feed says of itself; `time_zone` is a name of the IANA database."""
+
+    name: str
+    description: str
+    time_zone: str = "UTC"
+    color: str | None = None
+    refresh: timedelta = REFRESH
+    publishes: bool = True  # METHOD:PUBLISH, which forbids ATTENDEE (RFC 5546, section 3.2.1)
 
 
-def head(name: str, time_zone: str = "UTC", color: str | None = None) -> bytes:
-    """The properties of the VCALENDAR, up to its first component; `color` like "#4682B4"."""
+class Stamp(NamedTuple):
+    """Which state of an activity a feed shows: what calendar programs compare, and nothing else."""
+
+    sequence: int
+    modified_at: datetime
+
+
+def document(head: Head, years: range, components: Iterable[bytes]) -> bytes:
+    """A feed of these components. RFC 5545 wants at least one (section 3.6): see `nothing_planned`."""
+    body = b"".join(components)
+    return b"".join((_head(head), *_vtimezones(body, years), body, END))
+
+
+def stamped(fragment: bytes, stamp: Stamp) -> bytes:
+    """The fragment with its state in each of its components."""
+    moment = f"{stamp.modified_at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+    lines = f"DTSTAMP:{moment}\r\nLAST-MODIFIED:{moment}\r\nSEQUENCE:{stamp.sequence}\r\n".encode()
+    return BEGIN.sub(lambda begin: begin[0] + lines, fragment)
+
+
+def nothing_planned(feed_id: UUID, since: datetime, say: Words) -> bytes:
+    """What a feed without activities holds: Evolution keeps stale ones if a calendar has no component at all."""
+    text = say("This calendar has no entries at the moment.")
+    return _all_day(f"nothing-planned-{feed_id}", since, say("Nothing planned"), text)
+
+
+def notice(link_id: UUID, ended_at: datetime, say: Words) -> bytes:
+    """The whole calendar that a dead link serves: it empties calendar programs, says what to do, and tells nothing."""
+    summary = say("This calendar link no longer works: subscribe again")
+    text = say(
+        "Open the calendar feeds in your CRM, copy your new link and subscribe to it; then remove this calendar."
+    )
+    head = Head(name=say("Calendar link ended"), description=summary)
+    return document(head, range(0), [_all_day(f"notice-{link_id}", ended_at, summary, text)])
+
+
+def _head(head: Head) -> bytes:
+    """The properties of the VCALENDAR, up to its first component."""
     calendar = Calendar()
     calendar.add("VERSION", "2.0")
     calendar.add("PRODID", PRODID)
     calendar.add("CALSCALE", "GREGORIAN")
-    calendar.add("METHOD", "PUBLISH")
-    for property_name in ("X-WR-CALNAME", "NAME"):
-        calendar.add(property_name, Text(name))
-    for property_name in ("X-WR-CALDESC", "DESCRIPTION"):
-        calendar.add(property_name, Text(DESCRIPTION))
-    calendar.add("X-WR-TIMEZONE", time_zone if time_zone in ZONES else "UTC")
-    refresh = vDuration(REFRESH)
-    refresh.params["VALUE"] = "DURATION"
-    calendar.add("REFRESH-INTERVAL", refresh)
-    calendar.add("X-PUBLISHED-TTL", "PT1H")
-    if color:
-        calendar.add("X-APPLE-CALENDAR-COLOR", color)
+    if head.publishes:
+        calendar.add("METHOD", "PUBLISH")
+    for name, text in (
+        ("X-WR-CALNAME", head.name),
+        ("NAME", head.name),
+        ("X-WR-CALDESC", head.description),
+        ("DESCRIPTION", head.description),
+    ):
+        calendar.add(name, Text(text))
+    calendar.add("X-WR-TIMEZONE", head.time_zone)
+    calendar.add("X-PUBLISHED-TTL", vDuration(head.refresh))
+    calendar.add("REFRESH-INTERVAL", vDuration(head.refresh), {"VALUE": "DURATION"})
+    color = head.color or DEFAULT_COLOR
+    calendar.add("COLOR", css_name(color))
+    calendar.add("X-APPLE-CALENDAR-COLOR", color)
     octets: bytes = calendar.to_ical()
     return octets.removesuffix(END)
 
 
-def nothing_planned(link_id: UUID, since: datetime) -> bytes:
-    """What a feed without activities holds: Evolution keeps stale ones if a calendar has no component at all."""
-    return _all_day(
-        f"nothing-planned-{link_id}", since, "Nothing planned", "This calendar has no entries at the moment."
-    )
-
-
-def notice(link_id: UUID, ended_at: datetime) -> bytes:
-    """The whole calendar that a dead link serves: it empties calendar programs, says what to do, and tells nothing."""
-    summary = "This calendar link no longer works: subscribe again"
-    text = "Open the calendar feeds in your CRM, copy your new link and subscribe to it; then remove this calendar."
-    return document("Calendar link ended", "UTC", None, [_all_day(f"notice-{link_id}", ended_at, summary, text)])
+def _vtimezones(body: bytes, years: range) -> Sequence[bytes]:
+    """A definition for each zone that a time is written by (RFC 5545, section 3.6.5)."""
+    if b";TZID=" not in body:
+        return ()
+    names = sorted({name.decode() for name in TZID.findall(body)})
+    return [defined for name in names if (defined := one_rule(name, years))]
 
 
 def _all_day(uid: str, at: datetime, summary: str, description: str) -> bytes:
-    day: date = at.astimezone(UTC).date()
+    day = at.astimezone(UTC).date()
     event = Event()
     event.add("UID", uid)
     event.add("DTSTAMP", at)

@@ -14,18 +14,17 @@ from aiohttp import web
 
 from db.links import Gate, get_gate
 from db.pool import DatabaseUnreachableError, PatientPool
-from feed.body import ALL_CALENDARS, feed_body, read_feed
+from feed.body import FeedLimits, feed_content, feed_octets, read_gate_feed
 from feed.document import notice
-from feed.render import BUSY, FULL
+from feed.feeds import Feed, gate_feed
+from feed.style import FORMAT
 from feed.tokens import FeedToken, Keyring
 from feed.urls import file_name
+from feed.words import words
 
-FORMAT = 1  # raise it when the head of a feed changes: everybody's ETag has to change with it
 RETRY_AFTER_SECONDS = 60
 SECOND, MICROSECOND = timedelta(seconds=1), timedelta(microseconds=1)
 SETTLED = timedelta(minutes=1)  # longer than a write should take from its first change to its commit
-
-log = structlog.get_logger()
 
 log = structlog.get_logger()
 
@@ -39,10 +38,11 @@ ALWAYS = {
 class FeedRoutes:
     """The subscription route over a pool, a keyring, and the days for which a dead link serves its notice."""
 
-    def __init__(self, pool: PatientPool, keyring: Keyring, notice_days: int) -> None:
+    def __init__(self, pool: PatientPool, keyring: Keyring, notice_days: int, limits: FeedLimits) -> None:
         self._pool = pool
         self._keyring = keyring
         self._notice_days = timedelta(days=notice_days)
+        self._limits = limits
 
     def routes(self) -> list[web.RouteDef]:
         paths = ("/feeds/{token}/{name}.ics", "/feeds/{token}.ics")  # the name is decoration: any name serves
@@ -68,13 +68,21 @@ class FeedRoutes:
         now = datetime.now(UTC)
         if ended := ended_at(token, gate, now):
             return self._ended(request, gate, ended, now)
-        if _has_current(request, etag(gate), gate.changed_at, now):
-            return web.Response(status=304, headers=_validators(gate, now))
-        rows = await self._pool.read(lambda conn: read_feed(conn, token))
-        if rows is None or ended_at(token, rows.gate, now):
+        feed = gate_feed(gate, now)
+        if _has_current(request, etag(gate, feed, self._limits), feed.changed_at, now):
+            return web.Response(status=304, headers=self._validators(gate, feed, now))
+        found = await self._pool.read(lambda conn: read_gate_feed(conn, token, now))
+        if found is None or ended_at(token, found[0], now):
             return await self._answer(request, token)  # it ended between the two questions
-        name = rows.gate.calendar_name or ALL_CALENDARS
-        return _calendar(await feed_body(rows, self._pool.pool), name, _validators(rows.gate, now))
+        gate, rows = found
+        content = await feed_content(rows, self._pool.pool, self._limits)
+        validators = self._validators(gate, rows.feed, now)
+        return _calendar(feed_octets(content, self._limits), rows.feed.name, validators)
+
+    def _validators(self, gate: Gate, feed: Feed, now: datetime) -> dict[str, str]:
+        tag, modified = etag(gate, feed, self._limits), last_modified(feed.changed_at, now)
+        dates = {"Last-Modified": format_datetime(modified, usegmt=True)}
+        return {"ETag": f'"{tag}"', **dates, "Cache-Control": "private, no-cache"}
 
     def _ended(self, request: web.Request, gate: Gate, ended: datetime, now: datetime) -> web.Response:
         """The notice for some days, then 410: an error leaves stale appointments on phones, the notice clears them.
@@ -83,7 +91,7 @@ class FeedRoutes:
         """
         if now - ended >= self._notice_days:
             return _refusal(410, "This calendar link no longer works. Remove this calendar and subscribe again.")
-        body = notice(gate.link_id, ended)
+        body = notice(gate.link_id, ended, words(gate.locale))
         tag = hashlib.sha256(body).hexdigest()[:32]
         validators = {"ETag": f'"{tag}"', "Cache-Control": "private, no-cache"}
         if request.if_none_match and _has_current(request, tag, now, now):
@@ -106,12 +114,12 @@ def ended_at(token: FeedToken, gate: Gate, now: datetime) -> datetime | None:
     return min(filter(None, ends), default=None)
 
 
-def etag(gate: Gate) -> str:
-    """Changes with everything that the body is made of: the link, its user, and the versions of the calendars in it.
+def etag(gate: Gate, feed: Feed, limits: FeedLimits) -> str:
+    """Changes with everything that the body is made of: the link, its user, the day, and the calendars' versions.
 
     A version's time stands beside its number: a database that was restored gives the same number to other content.
     """
-    content = (FORMAT, FULL, BUSY, gate.link_changed_at, gate.user_changed_at)
+    content = (FORMAT, gate.link_changed_at, gate.user_changed_at, feed.style.window.today, limits)
     calendars = (gate.calendar_ids, gate.calendar_versions, gate.calendar_times)
     return hashlib.sha256(repr((gate.link_id, content, calendars)).encode()).hexdigest()[:32]
 
@@ -145,11 +153,6 @@ def _has_current(request: web.Request, tag: str, changed_at: datetime, now: date
     except (ValueError, OverflowError):  # a date like no other is as good as none (RFC 9110, section 13.1.3)
         return False
     return since is not None and changed_at <= since <= now
-
-
-def _validators(gate: Gate, now: datetime) -> dict[str, str]:
-    modified = format_datetime(last_modified(gate.changed_at, now), usegmt=True)
-    return {"ETag": f'"{etag(gate)}"', "Last-Modified": modified, "Cache-Control": "private, no-cache"}
 
 
 def _calendar(body: bytes, calendar_name: str | None, validators: dict[str, str]) -> web.Response:

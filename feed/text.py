@@ -15,6 +15,12 @@ def clean(value: str) -> str:
     return REMOVED.sub("", LINE_BREAKS.sub("\n", value))
 
 
+def shortened(value: str, longest: int) -> str:
+    """The clean text, cut to so many characters."""
+    text = clean(value)
+    return text if len(text) <= longest else f"{text[: longest - 1].rstrip()}…"
+
+
 class Text(vText):
     r"""A TEXT value (RFC 5545, section 3.3.11), cleaned, and escaped in one pass: icalendar's own chain of replacements
     takes the `\N` of `C:\New folder` for a line break.

@@ -32,6 +32,11 @@ class Window:
     def ends_at(self) -> datetime:
         return self.midnight(self.end)
 
+    @property
+    def years(self) -> range:
+        """The years that any of the window's days lies in."""
+        return range(self.first.year, self.end.year + 1)
+
     def midnight(self, day: date) -> datetime:
         """The moment, in UTC, at which the day begins by the clock of the window."""
         return datetime.combine(day, time(), self.zone).astimezone(UTC)

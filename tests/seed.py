@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
@@ -19,14 +19,17 @@ from api.settings import Settings
 from db.accounts import add_account
 from db.activities import Activity, add_entries, upsert_activities
 from db.calendars import add_calendar, grant_access
+from db.fragments import Selection
 from db.pool import Conn, PatientPool, Pool, create_pool
 from db.users import UserRecord, add_user
+from feed.body import FeedLimits
+from feed.feeds import user_feed
 from feed.routes import FeedRoutes
 from feed.tokens import Keyring
 
 SECRET_KEY = "k1:0123456789abcdef0123456789abcdef"
 JWT_SECRET = "a secret for the bearer tokens of the tests"
-NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
+NOW = datetime.now(UTC).replace(hour=9, minute=0, second=0, microsecond=0)  # today: feeds show the days around it
 HOUR = timedelta(hours=1)
 
 T = TypeVar("T")
@@ -50,6 +53,11 @@ class Seed:
             await upsert_activities(self.conn, self.account_id, activities, NOW)
             for calendar_id in calendars or (self.own,):
                 await add_entries(self.conn, self.account_id, calendar_id, activities)
+
+    def selection(self, *calendar_ids: UUID) -> Selection:
+        """What Anna's link to a calendar, with the default options, shows today; here to these calendars."""
+        selection = user_feed(self.anna, [], None, None, datetime.now(UTC)).selection()
+        return replace(selection, calendar_ids=calendar_ids, by_calendar=False)
 
 
 async def plant(conn: Conn, name: str = "Harbour Homes") -> Seed:
@@ -181,6 +189,6 @@ async def running_service(dsn: str, before_second_read: str | None = None, **sai
 async def feeds_alone(pool: PatientPool) -> AsyncIterator[Service]:
     """The feed route over a pool of the test's own."""
     app = web.Application()
-    app.add_routes(FeedRoutes(pool, Keyring.parse(SECRET_KEY), 30).routes())
+    app.add_routes(FeedRoutes(pool, Keyring.parse(SECRET_KEY), 30, FeedLimits()).routes())
     async with TestClient(TestServer(app)) as client:
         yield Service(client)

@@ -18,6 +18,23 @@ from tests.seed import NOW, Seed, meeting
 MODULES: list[ModuleType] = [accounts, activities, audit, calendars, fragments, links, users]
 OPERATORS_OWN = {"list_accounts"}  # a command's, over all accounts
 
+RENDERED = fragments.SelectedActivity(
+    activity_id=uuid4(),
+    revision=0,
+    changed_at=NOW,
+    reason=None,
+    begins_at=NOW,
+    due_at=None,
+    due_on=None,
+    overdue=False,
+    busy=False,
+    own=True,
+    calendars=(),
+    owner=None,
+    variant="full",
+    day=None,
+    ics=b"BEGIN:VEVENT",
+)
 CALLS: dict[str, Callable[[Seed], Awaitable[object]]] = {
     "add_account": lambda s: accounts.add_account(s.conn, "Other", NOW),
     "list_accounts": lambda s: accounts.list_accounts(s.conn),
@@ -33,14 +50,15 @@ CALLS: dict[str, Callable[[Seed], Awaitable[object]]] = {
     "list_calendars": lambda s: calendars.list_calendars(s.conn, s.account_id),
     "add_calendar": lambda s: calendars.add_calendar(s.conn, s.account_id, NOW, name="Other"),
     "grant_access": lambda s: calendars.grant_access(s.conn, s.account_id, s.own, [s.ben.id], NOW),
-    "list_fragments": lambda s: fragments.list_fragments(s.conn, s.account_id, [s.own], s.anna.id, "full", "busy"),
-    "save_fragments": lambda s: fragments.save_fragments(
-        s.conn, s.account_id, [fragments.FragmentRecord(uuid4(), 0, "full", b"")]
-    ),
+    "select_activities": lambda s: fragments.select_activities(s.conn, s.selection(s.own), left_out=True),
+    "save_fragments": lambda s: fragments.save_fragments(s.conn, s.account_id, [RENDERED]),
+    "delete_stale_fragments": lambda s: fragments.delete_stale_fragments(s.conn, s.account_id, [uuid4()]),
     "get_gate": lambda s: links.get_gate(s.conn, s.account_id, uuid4(), 1),
     "list_links": lambda s: links.list_links(s.conn, s.account_id, s.anna.id),
     "get_link": lambda s: links.get_link(s.conn, s.account_id, s.anna.id, None, ""),
     "add_link": lambda s: links.add_link(s.conn, s.account_id, s.anna.id, None, "", "k1", NOW),
+    "lock_link": lambda s: links.lock_link(s.conn, s.account_id, s.anna.id, uuid4()),
+    "update_options": lambda s: links.update_options(s.conn, s.account_id, uuid4(), {}),
     "reset_links": lambda s: links.reset_links(s.conn, s.account_id, [uuid4()], "k1", NOW),
     "get_user": lambda s: users.get_user(s.conn, s.account_id, s.anna.id),
     "get_acting_user": lambda s: users.get_acting_user(s.conn, s.account_id, s.anna.id),

@@ -53,7 +53,7 @@ def uid(activity: ActivityRecord, shown: Shown) -> str:
 
 def component(activity: ActivityRecord, style: Style, shown: Shown, uid: str) -> Component:
     """The VEVENT or VTODO of what takes place once."""
-    is_todo = activity.type == "TASK" and style.options.tasks_as == "TODO"
+    is_todo = activity.type == "TASK" and style.options.tasks_as == "TODO" and not shown.busy
     part: Component = _vtodo(activity, style) if is_todo else _vevent(activity, style)
     part.add("UID", uid)
     if shown.busy:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from icalendar import Event
 
-from feed.document import document
+from feed.document import Head, document
 from feed.text import Text, clean
 
 HEAD = b"BEGIN:VEVENT\r\nUID:1\r\nDTSTAMP:20260301T081500Z\r\nDTSTART:20260302T100000Z\r\nDTEND:20260302T110000Z\r\n"
@@ -46,6 +46,6 @@ def test_any_text_is_folded_at_75_octets_and_never_inside_a_character(text: str)
 
 @given(st.text(alphabet=st.characters(codec="utf-8"), min_size=1, max_size=200))
 def test_any_text_is_read_back_by_an_independent_parser(text: str) -> None:
-    feed = document("Feed", "UTC", None, [HEAD + lines_of(text)]).decode()
+    feed = document(Head(name="Feed", description=""), range(0), [HEAD + lines_of(text)]).decode()
     (event,) = ical.calendar_stream.IcsCalendarStream.calendar_from_ics(feed).events
     assert (event.summary or "") == clean(text)

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
+from functools import cached_property
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 When = date | datetime  # a day, or a moment
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Window:
     """From the midnight at which `first` begins to the one at which `end` does, in `zone`."""
 
@@ -24,11 +25,11 @@ class Window:
         end = min(today.toordinal() + days_ahead + 1, LAST_DAY.toordinal())
         return cls(today, date.fromordinal(first), date.fromordinal(end), zone)
 
-    @property
+    @cached_property
     def starts_at(self) -> datetime:
         return self.midnight(self.first)
 
-    @property
+    @cached_property
     def ends_at(self) -> datetime:
         return self.midnight(self.end)
 

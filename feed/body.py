@@ -3,6 +3,7 @@
 import asyncio
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -20,7 +21,8 @@ from feed.feeds import Feed, gate_feed
 from feed.render import fragment
 from feed.tokens import FeedToken
 
-SLICE = 100  # activities rendered between two chances for other requests
+SLICE = 100  # activities rendered before another feed's are
+RENDERER = ThreadPoolExecutor(1, "renderer")
 SAVED_AT_ONCE = 1_000
 
 log = structlog.get_logger()
@@ -169,13 +171,19 @@ def _component(feed: Feed, row: SelectedActivity, ics: bytes) -> Component:
 
 
 async def _render(rows: FeedRows, wanted: Sequence[SelectedActivity]) -> list[SelectedActivity]:
-    """Render what has no fragment yet, in slices; one bad activity is left out and never breaks the feed."""
-    rendered = []
-    for count, row in enumerate(wanted, 1):
-        rendered.append(row if row.ics is not None else replace(row, ics=_try_render(rows, row)))
-        if row.ics is None and count % SLICE == 0:
-            await asyncio.sleep(0)
-    return rendered
+    """Render what has no fragment yet, beside the loop and in slices, so that large feeds and small ones take turns."""
+    missing = [row for row in wanted if row.ics is None]
+    fresh: dict[UUID, bytes | None] = {}
+    for start in range(0, len(missing), SLICE):
+        slice_ = missing[start : start + SLICE]
+        octets = await asyncio.get_running_loop().run_in_executor(RENDERER, _render_slice, rows, slice_)
+        fresh |= zip((row.activity_id for row in slice_), octets, strict=True)
+    return [replace(row, ics=fresh[row.activity_id]) if row.activity_id in fresh else row for row in wanted]
+
+
+def _render_slice(rows: FeedRows, slice_: Sequence[SelectedActivity]) -> list[bytes | None]:
+    """One bad activity is left out, and never breaks the feed."""
+    return [_try_render(rows, row) for row in slice_]
 
 
 def _try_render(rows: FeedRows, row: SelectedActivity) -> bytes | None:

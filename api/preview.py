@@ -11,7 +11,16 @@ from api.context import Context
 from api.errors import InvalidArgument
 from api.options import ActivityType
 from db.activities import ActivityRecord, list_activities
-from feed.body import Component, FeedContent, description, feed_content, feed_octets, read_rows
+from feed.body import (
+    Component,
+    FeedContent,
+    FeedLimits,
+    NothingRenderedError,
+    description,
+    feed_content,
+    feed_octets,
+    read_rows,
+)
 from feed.feeds import Feed
 from feed.render import has_time, time_span
 from feed.text import shortened
@@ -72,7 +81,9 @@ class FeedPreview:
     starts_on: date = strawberry.field(description="The first day that is shown.")
     ends_on: date = strawberry.field(description="The day after the last one that is shown.")
     event_count: int = strawberry.field(description="How many events and to-dos the feed holds.")
-    byte_count: int = strawberry.field(description="How many octets the feed has.")
+    byte_count: int | None = strawberry.field(
+        description="How many octets the feed has; null if none of several activities can be rendered: polls get 503."
+    )
     activity_count: int = strawberry.field(description="How many activities are shown.")
     activities: list[PreviewedActivity] = strawberry.field(description="The first of them, by time.")
     left_out_count: int = strawberry.field(description="How many activities are left out.")
@@ -100,7 +111,7 @@ async def preview(context: Context, feed: Feed, first: int) -> FeedPreview:
         starts_on=feed.style.window.first,
         ends_on=feed.style.window.end,
         event_count=content.events,
-        byte_count=len(feed_octets(content, context.limits)),
+        byte_count=_byte_count(content, context.limits),
         activity_count=len(content.components),
         activities=[
             _shown(feed, part, activities[id_]) for part in shown if (id_ := part.row.activity_id) in activities
@@ -109,6 +120,13 @@ async def preview(context: Context, feed: Feed, first: int) -> FeedPreview:
         left_out_counts=_counts(content),
         left_out=[_left_out(feed, activities[id_], content) for id_ in left_out if id_ in activities],
     )
+
+
+def _byte_count(content: FeedContent, limits: FeedLimits) -> int | None:
+    try:
+        return len(feed_octets(content, limits))
+    except NothingRenderedError:
+        return None
 
 
 def _shown(feed: Feed, part: Component, activity: ActivityRecord) -> PreviewedActivity:

@@ -8,6 +8,9 @@ from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 from zoneinfo import ZoneInfo
 
+from dateutil.relativedelta import relativedelta
+
+from api.sample_series import repeated
 from db.accounts import AccountRecord, add_account, list_accounts
 from db.activities import Activity, Participant, add_entries, upsert_activities
 from db.calendars import add_calendar, grant_access
@@ -16,7 +19,10 @@ from db.users import UserRecord, add_user
 
 CRM = "https://crm.example.com/activities"
 DAYS_BACK, DAYS_AHEAD = 20, 40
-SATURDAY = 5
+HOUR, DAY, WEEK = timedelta(hours=1), timedelta(days=1), timedelta(weeks=1)
+FRIDAY = 4
+WORKING_DAYS = "MO,TU,WE,TH,FR"
+LEAP_DAY = date(1988, 2, 29)
 LOCK = 5545_7987  # the advisory lock's key
 
 
@@ -46,7 +52,7 @@ class Agency:
 REAL_ESTATE = Agency(
     name="Harbour Homes",
     people=(
-        Person("Anna Müller", "anna@harbour-homes.example", "Europe/Berlin", "de", "#4682B4"),
+        Person("Anna Müller", "anna@harbour-homes.example", "Europe/Berlin", "en", "#4682B4"),
         Person("Zoë van den Berg", "zoe@harbour-homes.example", "Europe/Amsterdam", "nl", "#2E8B57"),
         Person("佐藤 美咲", "misaki@harbour-homes.example", "Asia/Tokyo", "en", "#B22222"),
         Person("محمد الفاسي", "mohammed@harbour-homes.example", "Africa/Casablanca", "fr", "#8A2BE2"),
@@ -161,9 +167,11 @@ def _plan(agency: Agency, agents: list[UserRecord], today: date) -> Iterator[Sta
     """Everything that happens in the agency: some things on each working day, and one of each rare thing."""
     for offset in range(-DAYS_BACK, DAYS_AHEAD):
         day = today + timedelta(days=offset)
-        if day.weekday() < SATURDAY:
+        if day.weekday() <= FRIDAY:
             yield from _working_day(agency, agents, day, offset)
     yield from _rare(agents, today)
+    yield from _series(agents, today)
+    yield from _left_out(agents, today)
 
 
 def _working_day(agency: Agency, agents: list[UserRecord], day: date, offset: int) -> Iterator[Standing]:
@@ -193,28 +201,81 @@ def _working_day(agency: Agency, agents: list[UserRecord], day: date, offset: in
         yield Standing(task, (agent,), project=True)
     if offset % 4 == 1:
         due = datetime.combine(day, time(17), ZoneInfo(agent.time_zone))
-        yield Standing(_activity("TASK", f"File report on {name}", agent, due_at=due, priority="LOW"), (agent,))
+        status = "COMPLETED" if past else "IN_PROCESS"
+        report = _activity("TASK", f"File report on {name}", agent, due_at=due, priority="LOW", status=status)
+        yield Standing(report, (agent,))
     if offset % 5 == 0:
         note = _activity("NOTE", f"Note on {name}", agent, description="Prefers e-mail. Has two dogs.")
         yield Standing(note, (agent,), project=True)
 
 
 def _rare(agents: list[UserRecord], today: date) -> Iterator[Standing]:
+    """One of each other kind of thing that a feed shows."""
     boss, colleague = agents[0], agents[1]
-    soon = today + timedelta(days=2)
-    hour = timedelta(hours=1)
-    private = _activity("MEETING", "Dentist", boss, at=(soon, time(8), hour), location="Dr. Weiß", private=True)
+    soon = today + 2 * DAY
+    private = _activity("MEETING", "Dentist", boss, at=(soon, time(8), HOUR), location="Dr. Weiß", private=True)
     yield Standing(private, (boss,), team=True)
-    cancelled = _activity("MEETING", "Lunch with the bank", boss, at=(soon, time(12), hour), status="CANCELLED")
-    yield Standing(cancelled, (boss, colleague))
-    tentative = _activity("MEETING", "Photo session", colleague, at=(soon, time(15), hour), status="TENTATIVE")
+    tentative = _activity("MEETING", "Photo session", colleague, at=(soon, time(15), HOUR), status="TENTATIVE")
     yield Standing(tentative, (colleague,), project=True)
-    late = _activity("CALL", "Overseas call across midnight", boss, at=(soon, time(23, 30), hour))
+    late = _activity("CALL", "Overseas call across midnight", boss, at=(soon, time(23, 30), HOUR))
     yield Standing(late, (boss,))
-    fair = _activity("MEETING", "Trade fair", boss, on=(today + timedelta(days=9), 3), location="Messe, Halle 7")
+    overdue = _activity("TASK", "Renew the insurance", boss, due_on=today - 3 * DAY, priority="HIGH")
+    yield Standing(overdue, (boss,), team=True)
+    trip = _activity("MEETING", "Trip to Lisbon", colleague, at=(today + 4 * DAY, time(7, 15), 2 * DAY + 11 * HOUR))
+    yield Standing(trip, (colleague,), team=True)
+    fair = _activity("MEETING", "Trade fair", boss, on=(today + 9 * DAY, 3), location="Messe, Halle 7")
     yield Standing(fair, (), team=True)
-    holiday = _activity("MEETING", "Office closed", boss, on=(today + timedelta(days=20), 1))
+    holiday = _activity("MEETING", "Office closed", boss, on=(today + 20 * DAY, 1))
     yield Standing(holiday, (), team=True)
+    hostile = _activity(
+        "MEETING",
+        r'Copy "C:\New folder", then <b>print</b>; sign, scan 🖨️👩‍👩‍👧‍👦',
+        colleague,
+        at=(soon, time(17), HOUR),
+        location=r"Room 4; C:\nothing, {title} %s",
+        description="First line\r\nSecond line\u2028Third line:\t100 %",
+    )
+    yield Standing(hostile, (colleague,), team=True)
+
+
+def _series(agents: list[UserRecord], today: date) -> Iterator[Standing]:
+    """Series that a feed shows by their rule, and some that it shows as single occurrences."""
+    boss, colleague, last = agents[0], agents[1], agents[-1]
+    monday = today - today.weekday() * DAY
+    weekly = _activity("MEETING", "Team meeting", boss, at=(monday - 4 * WEEK, time(9), HOUR), location="Room 1")
+    moved = _activity("MEETING", "Team meeting", boss, at=(monday + WEEK + DAY, time(14), HOUR), location="Room 2")
+    renamed = _activity("MEETING", "Team meeting with the bank", boss, at=(monday + 2 * WEEK, time(9), HOUR))
+    changed = {monday + WEEK: moved, monday + 2 * WEEK: renamed}
+    yield Standing(repeated(weekly, "FREQ=WEEKLY;BYDAY=MO", [monday + 3 * WEEK], changed), (), team=True)
+    stand_up = _activity("MEETING", "Stand-up", last, at=(monday - 2 * WEEK, time(9, 15), HOUR / 4))
+    yield Standing(repeated(stand_up, f"FREQ=WEEKLY;BYDAY={WORKING_DAYS};COUNT=60"), (last,), project=True)
+    month_end = today + relativedelta(months=-2, day=31)
+    month_end -= max(0, month_end.weekday() - FRIDAY) * DAY
+    review = _activity("MEETING", "Review of the month", boss, at=(month_end, time(16), HOUR))
+    yield Standing(repeated(review, f"FREQ=MONTHLY;BYDAY={WORKING_DAYS};BYSETPOS=-1"), (boss, colleague))
+    ended = _activity("CALL", "Onboarding", colleague, at=(monday - 9 * WEEK, time(11), HOUR / 2))
+    yield Standing(repeated(ended, "FREQ=WEEKLY;COUNT=6"), (colleague,), team=True)
+    yoga = _activity("MEETING", "Yoga", boss, at=(monday - 3 * WEEK + 3 * DAY, time(18), HOUR), private=True)
+    yield Standing(repeated(yoga, "FREQ=WEEKLY;BYDAY=TH"), (boss,), team=True)
+    deadline = datetime.combine(monday - WEEK + FRIDAY * DAY, time(16), ZoneInfo(boss.time_zone))
+    figures = _activity("TASK", "Send the week's figures", boss, due_at=deadline)
+    yield Standing(repeated(figures, "FREQ=WEEKLY;COUNT=8"), (boss,))
+    birthday = _activity("MEETING", f"{colleague.name}'s birthday", boss, on=(LEAP_DAY, 1))
+    yield Standing(repeated(birthday, "FREQ=YEARLY"), (), team=True)  # in leap years only
+
+
+def _left_out(agents: list[UserRecord], today: date) -> Iterator[Standing]:
+    """What a feed does not show, or not unless its link's options say so."""
+    boss, colleague = agents[0], agents[1]
+    soon = today + 2 * DAY
+    cancelled = _activity("MEETING", "Lunch with the bank", boss, at=(soon, time(12), HOUR), status="CANCELLED")
+    yield Standing(cancelled, (boss, colleague))
+    past = _activity("MEETING", "Foundation stone", boss, at=(today - 200 * DAY, time(11), HOUR))
+    yield Standing(past, (), team=True)
+    far = _activity("TASK", "Renew the lease", boss, due_on=today + 500 * DAY)
+    yield Standing(far, (boss,), team=True)
+    note = _activity("NOTE", "Note of a talk", boss, at=(today - DAY, time(10), HOUR), description="Never exported.")
+    yield Standing(note, (boss,), team=True)
     someday = _activity("TASK", "Tidy the archive", colleague, description="No deadline: kept, never exported.")
     yield Standing(someday, (colleague,))
 

@@ -27,7 +27,7 @@ class Selection:
     full: str  # variant of what the viewer may see
     busy: str  # variant of other people's private activities
     series: str  # what is added to the variant of a series, which is rendered for one window
-    by_calendar: bool  # whether a rendering names the calendars that the activity stands in
+    by_calendar: bool  # whether a rendering tells the calendars that the activity stands in
     by_owner: bool  # whether it names the owner
 
 
@@ -46,6 +46,7 @@ class SelectedActivity:
     busy: bool  # shown to the viewer as "Busy"
     own: bool  # the viewer's
     calendars: Sequence[str]  # the names of those of the feed's calendars that it stands in
+    colors: Sequence[str | None]  # their colours, in the same order
     owner: str | None
     variant: str
     day: date | None  # the one on which the fragment holds; None: any
@@ -79,7 +80,7 @@ OVERDUE = "t.open_task AND NOT t.series AND (a.due_on < $7::date OR a.due_at < $
 VARIANT = """
     CASE WHEN t.busy THEN $14 ELSE $13 END || CASE WHEN r.overdue AND NOT t.busy THEN ' overdue' ELSE '' END
         || CASE WHEN t.series AND t.own THEN ' own' ELSE '' END || CASE WHEN t.series THEN $15 ELSE '' END
-        || CASE WHEN $16::boolean AND NOT t.busy THEN ' ' || md5(n.calendars::text) ELSE '' END
+        || CASE WHEN $16::boolean AND NOT t.busy THEN ' ' || md5((n.calendars, n.colors)::text) ELSE '' END
         || CASE WHEN $17::boolean AND NOT t.busy THEN ' ' || md5(coalesce(o.name, '')) ELSE '' END"""
 
 
@@ -88,9 +89,10 @@ async def select_activities(conn: Conn, selection: Selection, *, left_out: bool)
     sql = f"""
         SELECT a.id AS activity_id, a.revision, a.changed_at, r.reason,
                CASE WHEN NOT t.series THEN coalesce(t.begins_at, t.begins_on::timestamp AT TIME ZONE 'UTC') END,
-               a.due_at, a.due_on, coalesce(r.overdue, false), t.busy, t.own, n.calendars, o.name AS owner,
+               a.due_at, a.due_on, coalesce(r.overdue, false), t.busy, t.own, n.calendars, n.colors, o.name AS owner,
                v.variant, CASE WHEN t.series THEN $7::date END AS day, f.ics
-          FROM (SELECT e.activity_id, array_agg(c.name ORDER BY c.name, c.id) AS calendars
+          FROM (SELECT e.activity_id, array_agg(c.name ORDER BY c.name, c.id) AS calendars,
+                       array_agg(c.color ORDER BY c.name, c.id) AS colors
                   FROM calendar_entries e
                   JOIN calendars c ON c.account_id = $1 AND c.id = e.calendar_id
                  WHERE e.account_id = $1 AND e.calendar_id = ANY ($2::uuid[])

@@ -69,7 +69,7 @@ class FeedContent:
 
 
 class NothingRenderedError(Exception):
-    """Not one of the feed's activities could be rendered: calendar programs would believe an empty feed."""
+    """Of several activities not one could be rendered: the fault is ours, and programs would believe an empty feed."""
 
 
 async def read_gate_feed(conn: Conn, token: FeedToken, now: datetime) -> tuple[Gate, FeedRows] | None:
@@ -108,7 +108,7 @@ async def feed_content(rows: FeedRows, pool: Pool, limits: FeedLimits) -> FeedCo
 
 def feed_octets(content: FeedContent, limits: FeedLimits) -> bytes:
     """The whole calendar; `NothingRenderedError` if it would be an empty one that stands for a failure."""
-    if not content.components and "CANNOT_BE_RENDERED" in content.left_out.values():
+    if not content.components and list(content.left_out.values()).count("CANNOT_BE_RENDERED") > 1:
         raise NothingRenderedError
     feed, say = content.feed, content.feed.style.say
     components = [component.octets for component in content.components]

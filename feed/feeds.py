@@ -64,6 +64,7 @@ class Feed:
             own=row.own,
             overdue=row.overdue,
             calendars=tuple(row.calendars) if self._names_calendars else (),
+            color=next(filter(None, row.colors), None) if self._names_calendars else None,
             owner=row.owner,
         )
 

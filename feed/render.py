@@ -14,6 +14,7 @@ from uuid import UUID, uuid5
 from icalendar import Alarm, Component, Event, Todo, vCategory, vRecur, vUri
 
 from db.activities import Activity, ActivityRecord, Participant
+from feed.colors import css_name
 from feed.series import Occurrence, RuledSeries, occurrences, ruled
 from feed.style import Shown, Style
 from feed.text import Text, shortened
@@ -154,6 +155,8 @@ def _describe(part: Component, activity: ActivityRecord, style: Style, shown: Sh
     for attendee in attendees:
         part.add("ATTENDEE", attendee)
     part.add("CATEGORIES", _categories(category(activity.type, style.say), *shown.calendars))
+    if shown.color:
+        part.add("COLOR", css_name(shown.color))
     if activity.priority:
         priority, importance = PRIORITIES[activity.priority]
         part.add("PRIORITY", priority)

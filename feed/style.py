@@ -19,6 +19,7 @@ class Shown:
     own: bool = False  # its viewer owns it
     overdue: bool = False
     calendars: tuple[str, ...] = ()  # that it stands in, where they are to be named
+    color: str | None = None  # of the first of them that has one, like "#4682B4"
     owner: str | None = None
 
 

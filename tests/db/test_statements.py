@@ -30,6 +30,7 @@ RENDERED = fragments.SelectedActivity(
     busy=False,
     own=True,
     calendars=(),
+    colors=(),
     owner=None,
     variant="full",
     day=None,

@@ -128,7 +128,9 @@ FRAGMENTS = {
     "meeting-tentative": rendered(at("Photo session", status="TENTATIVE")),
     "meeting-cancelled": rendered(at("Lunch with the bank", status="CANCELLED"), cancelled="MARK"),
     "meeting-of-a-team": rendered(
-        at("Viewing"), Shown(calendars=("Anna", "Sales, team"), owner="Anna Müller"), title_with="OWNER"
+        at("Viewing"),
+        Shown(calendars=("Anna", "Sales, team"), color="#B22223", owner="Anna Müller"),
+        title_with="OWNER",
     ),
     "meeting-of-a-calendar": rendered(at("Viewing"), Shown(calendars=("Sales, team",)), title_with="CALENDAR"),
     "meeting-without-length": rendered(activity("MEETING", title="Start", starts_at=AT, ends_at=AT)),

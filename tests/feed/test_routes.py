@@ -541,7 +541,7 @@ async def test_fragment_of_an_older_revision_never_replaces_a_newer_one(seed: Se
 
 
 async def test_feed_of_which_nothing_can_be_rendered_is_a_failure_and_not_empty(seed: Seed, service: Service) -> None:
-    await seed.write(meeting())
+    await seed.write(meeting(), meeting("m2"))
     await seed.conn.execute("UPDATE activities SET recurrence = '{}'")
     assert (await service.poll(await service.generate(seed.anna, seed.own))).status == 503
 

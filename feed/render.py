@@ -187,9 +187,8 @@ def _alarm(part: Component, activity: ActivityRecord, style: Style) -> Alarm | N
 
 def _series(activity: ActivityRecord, recurrence: Mapping[str, Any], style: Style, shown: Shown) -> Iterator[Component]:
     """A series as a rule where every program reads that alike, else each occurrence that the window shows."""
-    series = (
-        ruled(recurrence, style.window) if activity.type != "TASK" else None
-    )  # a task is shown when it is due, not when it starts
+    # A rule counts from the start of a task, which is shown when it is due.
+    series = None if activity.type == "TASK" else ruled(recurrence, style.window)
     if series is not None:
         yield from _ruled(activity, series, style, shown)
         return
@@ -236,9 +235,9 @@ def _content(activity: ActivityRecord, override: Mapping[str, Any]) -> dict[str,
 
 
 def _stamp(original: When) -> str:
-    return (
-        original.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ") if isinstance(original, datetime) else f"{original:%Y%m%d}"
-    )
+    if isinstance(original, datetime):
+        return f"{original.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+    return f"{original:%Y%m%d}"
 
 
 def _octets(part: Component) -> bytes:

@@ -1,23 +1,38 @@
-"""The documentation tells the truth: its commands are run, its queries asked, its table is that of the settings."""
+"""The documentation tells the truth: commands are run, queries asked, tables and excerpts compared with the code."""
 
+import json
 import os
 import re
 import subprocess
 import sys
+from base64 import b64decode
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
+from babel import Locale
 from graphql import build_schema, parse, validate
 from pydantic_core import PydanticUndefined
+from strawberry.utils.str_converters import to_camel_case
 
+from api.errors import USER_ERRORS
+from api.preview import LeftOutReason
 from api.schema import sdl
 from api.settings import PREFIX, Settings
-from tests.process import COMMAND, Running, environment, free_port, running
+from feed.body import FeedLimits
+from feed.options import DEFAULTS, NUMBERS, WORDS
+from feed.series import MOST_EXCEPTIONS
+from feed.wording import LONGEST_DESCRIPTION, LONGEST_LINE, LONGEST_URL, MOST_PARTICIPANTS
+from feed.words import CATALOGUES
+from tests.process import COMMAND, Running, environment, fetch, free_port, running
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+GOLDEN = sorted((ROOT / "tests" / "feed" / "golden").glob("*.ics"))
+ANNA = "anna@harbour-homes.example"
+BREAK_YOGA = "UPDATE activities SET recurrence = '{}' WHERE title = 'Yoga'"
 # Runs a command that does not end until it has printed a line.
 BOUNDED = f"""{sys.executable} -c '
 import subprocess, sys
@@ -51,6 +66,28 @@ def settings_table() -> str:
         )
         rows.append(f"| `{PREFIX}{name.upper()}` | {default} | {field.description} |")
     return "\n".join(rows)
+
+
+def option_cells() -> list[str]:
+    """How each row of the table of options begins: the option, its values, its default."""
+    cells = []
+    for name in DEFAULTS.__dataclass_fields__:
+        values = f"0 to {NUMBERS[name][-1]}" if name in NUMBERS else ", ".join(f"`{word}`" for word in WORDS[name])
+        default = getattr(DEFAULTS, name)
+        said = "none" if default is None else "all" if default == WORDS.get(name) else f"`{default}`"
+        cells.append(f"| `{to_camel_case(name)}` | {values} | {said} |")
+    return cells
+
+
+def anchors(page: Path) -> set[str]:
+    titles = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-") for title in titles}
+
+
+def column(page: str, title: str) -> list[str]:
+    """The first cells of the table whose first column has that title."""
+    table = (ROOT / page).read_text().partition(f"| {title} |")[2].partition("\n\n")[0]
+    return re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -94,13 +131,10 @@ def test_readme_begins_with_targets_of_the_makefile() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", page.read_text())
-    for target, _ in links:
-        assert (page.parent / target).exists(), target
-    titles = [
-        re.sub(r"[^\w -]", "", t).strip().lower().replace(" ", "-")
-        for t in re.findall(r"^#+ (.*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
-    ]
-    assert {anchor for target, anchor in links if anchor and "README" in target} <= set(titles)
+    for target, anchor in links:
+        there = page.parent / target if target else page
+        assert there.exists(), target
+        assert not anchor or anchor in anchors(there), anchor
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -112,17 +146,48 @@ def test_queries_fit_the_schema(page: Path) -> None:
 
 
 def test_front_end_commands_answer_without_errors(demo: Running, tmp_path: Path) -> None:
-    commands = blocks("docs/front-end.md", "sh")
-    token = demo.user("anna@harbour-homes.example")["token"]
-    for command in commands:
-        said = shell(command, tmp_path, demo.data_dir, TOKEN=token, GRAPHQL_URL=demo.described["graphqlUrl"])
-        assert '"errors"' not in said
-        assert '"url":"http' in said
-    assert len(commands) == 3
+    list_, generate, reset, choose, update, preview, named = blocks("docs/front-end.md", "sh")
+    token = demo.user(ANNA)["token"]
+
+    def answer(command: str, **variables: str) -> tuple[str, dict[str, Any]]:
+        given = {"TOKEN": token, "GRAPHQL_URL": demo.described["graphqlUrl"], **variables}
+        said = shell(command, tmp_path, demo.data_dir, **given)
+        answer = json.loads(said)
+        assert "errors" not in answer
+        return said, answer["data"]
+
+    for command in (list_, generate, reset):
+        assert '"url":"http' in answer(command)[0].replace(" ", "")
+    chosen = answer(choose)[1]["generateCalendarUrl"]
+    assert chosen["link"]["options"] == {"tasksAs": "TODO", "daysAhead": 90, "titleWith": "NOTHING"}
+    updated = answer(update, LINK_ID=chosen["link"]["id"])[1]["updateFeedLink"]
+    options = {"tasksAs": "TODO", "daysAhead": 365, "titleWith": "CALENDAR"}
+    assert updated == {"link": {"url": chosen["url"], "options": options}, "userErrors": []}
+    everything, *_ = answer(preview)[1]["calendarFeeds"]
+    assert len(everything["preview"]["activities"]) == 20
+    assert {count["reason"] for count in everything["preview"]["leftOutCounts"]} >= {"NOTE", "OUTSIDE_WINDOW"}
+    previewed = answer(named)[1]["generateCalendarUrl"]["feed"]["preview"]["activities"]
+    assert any(activity["ics"].startswith("BEGIN:VTODO") for activity in previewed)
+
+
+def test_front_end_page_has_every_option_with_its_values_and_default() -> None:
+    rows = (ROOT / "docs" / "front-end.md").read_text().splitlines()
+    cells = option_cells()
+    assert column("docs/front-end.md", "option") == [cell.split("`")[1] for cell in cells]
+    for cell in cells:
+        assert any(row.startswith(cell) for row in rows), cell
+
+
+def test_front_end_page_has_every_reason_code_and_type_of_error() -> None:
+    assert column("docs/front-end.md", "reason") == [reason.name for reason in LeftOutReason]
+    errors = (ROOT / "api" / "errors.py").read_text()
+    assert set(column("docs/front-end.md", "code")) == set(re.findall(r'code"?(?: =|:) "([A-Z_]+)"', errors))
+    page = (ROOT / "docs" / "front-end.md").read_text()
+    assert [error.__name__ for error in USER_ERRORS if f"`{error.__name__}`" not in page] == []
 
 
 def test_operators_commands_run(demo: Running, tmp_path: Path, empty_database: str) -> None:
-    look, serve, import_ = blocks("docs/operators.md", "sh")
+    look, serve, _, _, import_ = blocks("docs/operators.md", "sh")
     assert "Harbour Homes" in shell(look, tmp_path, demo.data_dir)
     (tmp_path / "holidays.ics").write_text(HOLIDAYS)
     assert "holidays.ics: 1 imported" in shell(import_, tmp_path, demo.data_dir)
@@ -132,8 +197,54 @@ def test_operators_commands_run(demo: Running, tmp_path: Path, empty_database: s
     assert not (tmp_path / "data").exists()
 
 
-def test_figures_and_codes_of_the_front_end_page_are_those_of_the_code() -> None:
-    page = (ROOT / "docs" / "front-end.md").read_text()
-    code = "\n".join(path.read_text() for path in (ROOT / "api").glob("*.py"))
-    for name in re.findall(r"^\| `([A-Z_]+)` \|", page, re.MULTILINE):
-        assert f'"{name}"' in code
+def test_operators_find_a_broken_activity_in_log_database_and_preview(tmp_path: Path) -> None:
+    look, _, row, preview, _ = blocks("docs/operators.md", "sh")
+    with running(tmp_path / "data", "demo", "--json") as demo:
+        url = demo.generate(demo.user(ANNA)["token"])
+        shell(look.replace("'SELECT name FROM accounts'", '"$SQL"'), tmp_path, demo.data_dir, SQL=BREAK_YOGA)
+        assert fetch(url)[0] == 200
+        (logged,) = [line for line in logs(demo) if line["event"] == "activity left out"]
+        assert (logged["level"], logged["error"]) == ("error", "SeriesError")
+        assert " Yoga " in shell(row, tmp_path, demo.data_dir, ACTIVITY_ID=logged["activity_id"])
+        said = json.loads(shell(preview, tmp_path, demo.data_dir, GRAPHQL_URL=demo.described["graphqlUrl"]))
+        everything, *_ = said["data"]["calendarFeeds"]
+        (broken,) = [one for one in everything["preview"]["leftOut"] if one["reason"] == "CANNOT_BE_RENDERED"]
+        assert b64decode(broken["activityId"]).decode() == f"Activity:{logged['activity_id']}"
+
+
+def logs(running: Running) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in running.data_dir.with_name("data.log").read_text().splitlines()]
+
+
+def test_feed_page_begins_with_a_command_that_shows_a_feed(demo: Running, tmp_path: Path) -> None:
+    (look,) = blocks("docs/feed.md", "sh")
+    url = demo.generate(demo.user(ANNA)["token"])
+    assert shell(look, tmp_path, demo.data_dir, FEED_URL=url).startswith("BEGIN:VCALENDAR\n")
+
+
+@pytest.mark.parametrize("excerpt", blocks("docs/feed.md", "ics"), ids=lambda excerpt: excerpt.splitlines()[0])
+def test_feed_page_shows_what_feeds_say(excerpt: str) -> None:
+    """All lines of an excerpt stand in one of the golden files, in that order."""
+    feeds = [iter(path.read_text().splitlines()) for path in GOLDEN]
+    assert any(all(line in feed for line in excerpt.splitlines()) for feed in feeds)
+
+
+def test_feed_page_has_the_limits_of_the_code() -> None:
+    page = (ROOT / "docs" / "feed.md").read_text()
+    limits = FeedLimits()
+    for said in (
+        f"| title, location, a participant | {LONGEST_LINE:,} characters |",
+        f"| description | {LONGEST_DESCRIPTION:,} characters |",
+        f"| participants | {MOST_PARTICIPANTS}, ",
+        f"| link to the CRM | {LONGEST_URL:,} characters",
+        f"at most {limits.most_events:,} events and {limits.most_bytes:,} octets",
+        f"{DEFAULTS.days_back} before today and {DEFAULTS.days_ahead} after it",
+        f"more than {MOST_EXCEPTIONS} exceptions",
+    ):
+        assert said in page
+
+
+@pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md", "docs/feed.md", "docs/operators.md"])
+def test_pages_name_every_language(page: str) -> None:
+    names = {str(Locale(code).english_name) for code in ("en", *CATALOGUES)}
+    assert {name for name in names if name in (ROOT / page).read_text()} == names

@@ -16,6 +16,7 @@ from tests.process import Running, fetch, free_port, is_alive, run, running, unt
 
 ANNA, PETER = "anna@harbour-homes.example", "peter@harbour-homes.example"
 VIEWER = "{ viewer { name } }"
+LEFT_OUT = "{ calendarFeeds { preview(first: 100) { leftOut { title reason } } } }"
 
 
 @pytest.fixture(scope="module")
@@ -56,20 +57,50 @@ def test_demo_feeds_show_activities_of_every_kind(demo: Running) -> None:
     events = IcsCalendarStream.calendar_from_ics(body).events
     kinds = Counter(category for event in events for category in event.categories)
     assert status == 200
-    assert set(kinds) == {"Meeting", "Call", "Task"}
+    calendars = {"Anna Müller", "Quayside development", "Sales team"}
+    assert set(kinds) == {"Meeting", "Call", "Task"} | calendars
     assert min(kinds.values()) > 5
-    titles = [event.summary or "" for event in events]
-    assert "Dentist" in titles
-    assert "Trade fair" in titles
-    assert not [title for title in titles if "Note" in title or title in ("Lunch with the bank", "Tidy the archive")]
+    titles = {event.summary for event in events}
+    assert {"Dentist", "Trade fair", "! Renew the insurance", "Call: Overseas call across midnight"} <= titles
+    assert r'Copy "C:\New folder", then <b>print</b>; sign, scan 🖨️👩‍👩‍👧‍👦' in titles
+    assert {title[0] for title in titles if title and not title[0].isalpha()} == {"☐", "☑", "!"}
     assert {type(event.dtstart).__name__ for event in events} == {"date", "datetime"}
 
 
-def test_private_activity_of_the_sample_is_busy_in_the_team_feed(demo: Running) -> None:
+def test_demo_feeds_show_series_by_rule_and_by_occurrences(demo: Running) -> None:
+    _, body = fetch(demo.generate(demo.user(ANNA)["token"]))
+    events = IcsCalendarStream.calendar_from_ics(body).events
+    rules = {event.summary: event.rrule.as_rrule_str() for event in events if event.rrule}
+    assert rules == {
+        "Team meeting": "FREQ=WEEKLY;BYDAY=MO",
+        "Review of the month": "FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1",
+        "Call: Onboarding": "FREQ=WEEKLY;COUNT=6",
+        "Yoga": "FREQ=WEEKLY;BYDAY=TH",
+    }
+    assert len([event for event in events if event.summary == "Stand-up" and not event.rrule]) == 60
+    assert [event.summary for event in events if event.recurrence_id].count("Team meeting with the bank") == 1
+
+
+def test_preview_of_the_demo_tells_what_is_left_out_and_why(demo: Running) -> None:
+    everything, *_ = demo.graphql(demo.user(ANNA)["token"], LEFT_OUT)["data"]["calendarFeeds"]
+    left_out = {(one["reason"], one["title"].partition(" on ")[0]) for one in everything["preview"]["leftOut"]}
+    assert left_out >= {
+        ("NOTE", "Note of a talk"),
+        ("CANCELLED", "Lunch with the bank"),
+        ("OUTSIDE_WINDOW", "Foundation stone"),
+        ("OUTSIDE_WINDOW", "Renew the lease"),
+        ("NO_TIME", "Note"),
+    }
+    assert {reason for reason, _ in left_out} == {"NOTE", "CANCELLED", "OUTSIDE_WINDOW", "NO_TIME"}
+
+
+def test_private_activities_of_the_sample_are_busy_in_the_team_feed(demo: Running) -> None:
     zoe = demo.user("zoe@harbour-homes.example")
     _, body = fetch(demo.generate(zoe["token"]))
-    assert "SUMMARY:Busy\r\n" in body
+    events = IcsCalendarStream.calendar_from_ics(body).events
+    assert sorted(bool(event.rrule) for event in events if event.summary == "Bezet") == [False, True]
     assert "Dentist" not in body
+    assert "Yoga" not in body
 
 
 def test_second_process_uses_the_running_demo(demo: Running) -> None:

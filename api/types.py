@@ -9,9 +9,9 @@ import strawberry
 from strawberry import relay
 
 from api.context import Context, Info
-from api.errors import Forbidden, NotFound
+from api.errors import Forbidden
 from api.options import FeedOptionsType
-from api.preview import FeedPreview, preview
+from api.preview import MOST, FeedPreview, preview
 from db.calendars import CalendarRecord, list_visible_calendars
 from db.links import LinkRecord, list_links
 from db.pool import Conn
@@ -22,15 +22,10 @@ from feed.urls import link_url, qr_code_svg, subscribe_links, webcal_url
 from feed.words import words
 
 TimeZone = NewType("TimeZone", str)
+MOST_LISTED = 50  # unless a preview asks for more
 First = Annotated[
     int | None,
-    strawberry.argument(description="So many activities are listed, and so many that are left out: 50, at most 1000."),
-]
-LinkName = Annotated[
-    str | None,
-    strawberry.argument(
-        description='The name of the link whose options are used; "", the default, for the default link.'
-    ),
+    strawberry.argument(description=f"So many activities are listed, and so many that are left out; at most {MOST}."),
 ]
 
 
@@ -102,6 +97,26 @@ class SubscribeLinks:
     outlook_office: str | None = strawberry.field(description="Opens Outlook of Microsoft 365.")
 
 
+@dataclass(frozen=True, slots=True)
+class FeedSource:
+    """What a feed of the schema was made from."""
+
+    user: UserRecord
+    calendars: list[CalendarRecord]  # that the user may see
+    calendar: CalendarRecord | None  # None: all of them in one feed
+    is_viewers: bool  # whether the user is the viewer
+
+    @property
+    def name(self) -> str:
+        return self.calendar.name if self.calendar else all_calendars(words(self.user.locale))
+
+    async def preview(self, info: Info, link: LinkRecord | None, first: int | None) -> FeedPreview:
+        if not self.is_viewers:
+            raise Forbidden("Only its owner may preview a feed.")
+        feed = user_feed(self.user, self.calendars, self.calendar, link, info.context.now)
+        return await preview(info.context, feed, MOST_LISTED if first is None else first)
+
+
 @strawberry.type(description="A private URL to a calendar feed. Whoever has it can read the feed.")
 class FeedLink(relay.Node):
     id: relay.NodeID[str]
@@ -114,7 +129,8 @@ class FeedLink(relay.Node):
         description="When the link was last reset; earlier URLs are dead since."
     )
     expires_at: datetime | None = strawberry.field(description="When the link ends by itself; null: never.")
-    feed_name: strawberry.Private[str]
+    source: strawberry.Private[FeedSource]
+    record: strawberry.Private[LinkRecord]
 
     @strawberry.field(description="The URL with the scheme webcal, which Apple's programs open as a subscription.")
     def webcal_url(self) -> str | None:
@@ -122,37 +138,32 @@ class FeedLink(relay.Node):
 
     @strawberry.field(description="Addresses to tap, one for each calendar program.")
     def subscribe(self) -> SubscribeLinks:
-        links = subscribe_links(self.url, self.feed_name) if self.url else {}
+        links = subscribe_links(self.url, self.source.name) if self.url else {}
         return SubscribeLinks(**{name: links.get(name) for name in ("google", "apple", "outlook", "outlook_office")})
 
     @strawberry.field(description="The URL as a QR code, an SVG element for the phone's camera; null where the URL is.")
     def qr_code_svg(self) -> str | None:
         return qr_code_svg(self.url) if self.url else None
 
+    @strawberry.field(description="What a subscriber of the link gets today, and why the rest is left out.")
+    async def preview(self, info: Info, first: First = MOST_LISTED) -> FeedPreview:
+        return await self.source.preview(info, self.record, first)
+
     @classmethod
-    def of(cls, link: LinkRecord, feed_name: str, context: Context, *, with_url: bool) -> "FeedLink":
+    def of(cls, link: LinkRecord, source: FeedSource, context: Context) -> "FeedLink":
+        url = link_url(context.keyring, context.public_url, link, source.name) if source.is_viewers else None
         return cls(
             id=str(link.id),
             name=link.name,
             status=link_status(link, context.now),
-            url=link_url(context.keyring, context.public_url, link, feed_name) if with_url else None,
+            url=url,
             options=FeedOptionsType.of(FeedOptions.parse(link.options)),
             created_at=link.created_at,
             reset_at=link.reset_at,
             expires_at=link.expires_at,
-            feed_name=feed_name,
+            source=source,
+            record=link,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class FeedSource:
-    """What a feed of the schema was made from."""
-
-    user: UserRecord
-    calendars: list[CalendarRecord]  # that the user may see
-    calendar: CalendarRecord | None
-    links: list[LinkRecord]  # of this feed
-    is_owners: bool  # whether the viewer is the user
 
 
 @strawberry.type(description="What a user can subscribe to: one of their calendars, or all of them together.")
@@ -174,16 +185,12 @@ class CalendarFeed(relay.Node):
         url = next((link.url for link in self.links if link.name == ""), None)
         return webcal_url(url) if url else None
 
-    @strawberry.field(description="What a subscriber gets today, and what is left out and why; for its owner only.")
-    async def preview(self, info: Info, first: First = 50, link_name: LinkName = "") -> FeedPreview:
-        source = self.source
-        if not source.is_owners:
-            raise Forbidden("Only its owner may preview a feed.")
-        link = next((link for link in source.links if link.name == (link_name or "")), None)
-        if link is None and link_name:
-            raise NotFound("The feed has no link of that name: leave `linkName` out for the default link.")
-        feed = user_feed(source.user, source.calendars, source.calendar, link, info.context.now)
-        return await preview(info.context, feed, 50 if first is None else first)
+    @strawberry.field(
+        description="What a subscriber of the default link gets today, and why the rest is left out; for its owner."
+    )
+    async def preview(self, info: Info, first: First = MOST_LISTED) -> FeedPreview:
+        default = next((link.record for link in self.links if link.name == ""), None)
+        return await self.source.preview(info, default, first)
 
 
 def link_status(link: LinkRecord, now: datetime) -> FeedLinkStatus:
@@ -196,20 +203,16 @@ async def list_feeds(conn: Conn, context: Context, user: UserRecord, *, with_url
     """ "All my calendars" first, then a feed for each calendar that the user may see, by name."""
     calendars = await list_visible_calendars(conn, user.account_id, user.id)
     links = await list_links(conn, user.account_id, user.id)
-    sources = [
-        FeedSource(user, calendars, calendar, [link for link in links if link.calendar_id == calendar_id], with_urls)
-        for calendar, calendar_id in ((None, None), *((calendar, calendar.id) for calendar in calendars))
-    ]
-    return [_feed(context, source) for source in sources]
+    sources = [FeedSource(user, calendars, calendar, with_urls) for calendar in (None, *calendars)]
+    return [_feed(context, source, links) for source in sources]
 
 
-def _feed(context: Context, source: FeedSource) -> CalendarFeed:
-    calendar = source.calendar
-    name = calendar.name if calendar else all_calendars(words(source.user.locale))
+def _feed(context: Context, source: FeedSource, links: list[LinkRecord]) -> CalendarFeed:
+    calendar_id = source.calendar.id if source.calendar else None
     return CalendarFeed(
-        id=f"{source.user.id}:{calendar.id if calendar else 'all'}",
-        name=name,
-        calendar=Calendar.of(calendar) if calendar else None,
-        links=[FeedLink.of(link, name, context, with_url=source.is_owners) for link in source.links],
+        id=f"{source.user.id}:{calendar_id or 'all'}",
+        name=source.name,
+        calendar=Calendar.of(source.calendar) if source.calendar else None,
+        links=[FeedLink.of(link, source, context) for link in links if link.calendar_id == calendar_id],
         source=source,
     )

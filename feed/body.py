@@ -22,6 +22,7 @@ from feed.render import fragment
 from feed.tokens import FeedToken
 
 SLICE = 100  # activities rendered before another feed's are
+MOST_HEAD = 10_000  # octets kept for the head and the time zones of a feed
 RENDERER = ThreadPoolExecutor(1, "renderer")
 SAVED_AT_ONCE = 1_000
 
@@ -156,7 +157,7 @@ def by_importance(rows: Iterable[SelectedActivity], feed: Feed) -> list[Selected
 
 def _within(components: Sequence[Component], limits: FeedLimits) -> list[Component]:
     """The first of them that a feed may hold."""
-    kept, events, size = [], 0, 0
+    kept, events, size = [], 0, MOST_HEAD
     for component in components:
         events, size = events + component.events, size + len(component.octets)
         if events > limits.most_events or size > limits.most_bytes:

@@ -16,7 +16,7 @@ from api.errors import formatted_error
 from api.schema import schema
 from api.settings import Settings
 from db.pool import DatabaseUnreachableError, PatientPool, Pool, create_pool
-from feed.body import FeedLimits
+from feed.room import FeedLimits
 from feed.routes import FeedRoutes
 from feed.tokens import Keyring
 

@@ -11,7 +11,7 @@ from api.auth import NotAuthenticatedError, Principal
 from api.errors import Forbidden, Unauthenticated
 from db.pool import Pool
 from db.users import UserRecord, get_acting_user
-from feed.body import FeedLimits
+from feed.room import FeedLimits
 from feed.tokens import Keyring
 
 Network = IPv4Network | IPv6Network

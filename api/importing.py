@@ -177,7 +177,7 @@ def total_report(reports: Sequence[ImportCounts], failed: int) -> str:
 def _counted(counts: ImportCounts) -> str:
     said = f"{counts.imported} imported, {counts.unchanged} unchanged, {len(counts.refusals)} refused"
     if counts.series:
-        return f"{said}; {counts.series} series kept, not yet in feeds"
+        return f"{said}; {counts.series} of them series"
     if not (counts.imported or counts.unchanged or counts.refusals):
         return f"{said}: no event, task or note in it"
     return said

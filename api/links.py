@@ -192,6 +192,7 @@ async def _generate(
     if wanted.regenerate and wanted.options:
         kept = options.applied_to(FeedOptions.parse(link.options)).kept()
         await update_options(conn, account_id, link.id, kept)
+        await _audit(conn, context, viewer, "LINK_UPDATED", [link.id])
     return (await _reset(conn, context, viewer, [link]))[0]
 
 

@@ -14,7 +14,6 @@ from db.activities import ActivityRecord, list_activities
 from feed.body import (
     Component,
     FeedContent,
-    FeedLimits,
     NothingRenderedError,
     description,
     feed_content,
@@ -23,7 +22,8 @@ from feed.body import (
 )
 from feed.feeds import Feed
 from feed.render import has_time, time_span
-from feed.text import shortened
+from feed.room import FeedLimits
+from feed.text import clean, shortened
 from feed.wording import LONGEST_LINE, title
 
 MOST = 1_000
@@ -106,7 +106,7 @@ async def preview(context: Context, feed: Feed, first: int) -> FeedPreview:
         ids = [part.row.activity_id for part in shown] + left_out
         activities = {record.id: record for record in await list_activities(conn, feed.account_id, ids)}
     return FeedPreview(
-        name=feed.name,
+        name=clean(feed.name),
         description=description(content),
         starts_on=feed.style.window.first,
         ends_on=feed.style.window.end,

@@ -29,6 +29,7 @@ class Selection:
     series: str  # what is added to the variant of a series, which is rendered for one window
     by_calendar: bool  # whether a rendering tells the calendars that the activity stands in
     by_owner: bool  # whether it names the owner
+    marks_overdue: bool  # whether it tells of a task that it is overdue
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,13 @@ class SelectedActivity:
     activity_id: UUID
     revision: int
     changed_at: datetime
+    placings: int  # counts what changed about the calendars that it stands in
+    placed_at: datetime | None
     reason: str | None  # why it is left out, in the words of REASON; None: it is shown
     begins_at: datetime | None  # when it is shown; of a day, its midnight in UTC; None: a series
     due_at: datetime | None
     due_on: date | None
+    is_task: bool
     overdue: bool
     busy: bool  # shown to the viewer as "Busy"
     own: bool  # the viewer's
@@ -50,7 +54,8 @@ class SelectedActivity:
     owner: str | None
     variant: str
     day: date | None  # the one on which the fragment holds; None: any
-    ics: bytes | None  # None: not rendered yet for this revision
+    is_rendered: bool  # for this revision
+    ics: bytes | None  # None: not rendered yet, or not to be rendered; empty: the window shows nothing of the series
 
 
 # A task takes place at its deadline. Times are in the order in which `feed.render` looks for them.
@@ -76,9 +81,11 @@ REASON = """
                   t.begins_on < $9::date AND (t.finishes_on > $8::date OR t.begins_on >= $8::date))
               THEN 'OUTSIDE_WINDOW'
     END"""
-OVERDUE = "t.open_task AND NOT t.series AND (a.due_on < $7::date OR a.due_at < $10::timestamptz)"
+OVERDUE = """
+    coalesce($18::boolean AND t.open_task AND NOT t.series AND NOT t.busy
+             AND (a.due_on < $7::date OR a.due_at < $10::timestamptz), false)"""
 VARIANT = """
-    CASE WHEN t.busy THEN $14 ELSE $13 END || CASE WHEN r.overdue AND NOT t.busy THEN ' overdue' ELSE '' END
+    CASE WHEN t.busy THEN $14 ELSE $13 END || CASE WHEN r.overdue THEN ' overdue' ELSE '' END
         || CASE WHEN t.series AND t.own THEN ' own' ELSE '' END || CASE WHEN t.series THEN $15 ELSE '' END
         || CASE WHEN $16::boolean AND NOT t.busy THEN ' ' || md5((n.calendars, n.colors)::text) ELSE '' END
         || CASE WHEN $17::boolean AND NOT t.busy THEN ' ' || md5(coalesce(o.name, '')) ELSE '' END"""
@@ -87,12 +94,13 @@ VARIANT = """
 async def select_activities(conn: Conn, selection: Selection, *, left_out: bool) -> list[SelectedActivity]:
     """The activities of the calendars, each once, by id: what is shown, and if asked for what is `left_out` too."""
     sql = f"""
-        SELECT a.id AS activity_id, a.revision, a.changed_at, r.reason,
+        SELECT a.id AS activity_id, a.revision, a.changed_at, a.placings, a.placed_at, r.reason,
                CASE WHEN NOT t.series THEN coalesce(t.begins_at, t.begins_on::timestamp AT TIME ZONE 'UTC') END,
-               a.due_at, a.due_on, coalesce(r.overdue, false), t.busy, t.own, n.calendars, n.colors, o.name AS owner,
-               v.variant, CASE WHEN t.series THEN $7::date END AS day, f.ics
-          FROM (SELECT e.activity_id, array_agg(c.name ORDER BY c.name, c.id) AS calendars,
-                       array_agg(c.color ORDER BY c.name, c.id) AS colors
+               a.due_at, a.due_on, a.type = 'TASK', r.overdue, t.busy, t.own, n.calendars, n.colors, o.name AS owner,
+               v.variant, CASE WHEN t.series OR f.day IS NOT NULL THEN $7::date END AS day,
+               f.activity_id IS NOT NULL AS is_rendered, f.ics
+          FROM (SELECT e.activity_id, array_agg(c.name ORDER BY c.name COLLATE "C", c.id) AS calendars,
+                       array_agg(c.color ORDER BY c.name COLLATE "C", c.id) AS colors
                   FROM calendar_entries e
                   JOIN calendars c ON c.account_id = $1 AND c.id = e.calendar_id
                  WHERE e.account_id = $1 AND e.calendar_id = ANY ($2::uuid[])
@@ -120,7 +128,8 @@ async def save_fragments(conn: Conn, account_id: UUID, fragments: Sequence[Selec
          ORDER BY d.activity_id, d.variant
         ON CONFLICT (account_id, activity_id, variant) DO UPDATE
            SET revision = excluded.revision, day = excluded.day, ics = excluded.ics
-         WHERE f.revision < excluded.revision OR f.revision = excluded.revision AND f.day < excluded.day"""
+         WHERE f.revision < excluded.revision
+            OR f.revision = excluded.revision AND (f.day < excluded.day OR f.ics IS NULL)"""
     columns = zip(*((f.activity_id, f.variant, f.revision, f.day, f.ics) for f in fragments), strict=True)
     await conn.execute(sql, account_id, *map(list, columns))
 

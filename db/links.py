@@ -171,4 +171,13 @@ async def update_options(conn: Conn, account_id: UUID, link_id: UUID, options: M
 
 
 def _values(row: asyncpg.Record) -> dict[str, Any]:
-    return {**row, "options": json.loads(row["options"])}
+    return {**row, "options": _options(row["options"])}
+
+
+def _options(text: str) -> dict[str, Any]:
+    """The options, none if Python cannot read what somebody wrote there: a number of 5,000 digits, a deep nest."""
+    try:
+        options: dict[str, Any] = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return options

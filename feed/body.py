@@ -1,11 +1,10 @@
 """What a feed holds: stored fragments, the missing ones rendered and stored, and what is left out and why."""
 
 import asyncio
-from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -16,26 +15,18 @@ from db.activities import ActivityRecord, list_activities
 from db.fragments import SelectedActivity, delete_stale_fragments, save_fragments, select_activities
 from db.links import Gate, get_gate
 from db.pool import CONNECTION_LOST, Conn, Pool
-from feed.document import BEGIN, Head, document, nothing_planned, stamped
+from feed.document import Head, document, nothing_planned, stamped
 from feed.feeds import Feed, gate_feed
 from feed.render import fragment
+from feed.room import FeedLimits, Piece, Room, by_importance, series_pieces
 from feed.tokens import FeedToken
 
 SLICE = 100  # activities rendered before another feed's are
-MOST_HEAD = 10_000  # octets kept for the head and the time zones of a feed
+MANY = 10  # activities of which none can be rendered: more than bad rows by chance
 RENDERER = ThreadPoolExecutor(1, "renderer")
 SAVED_AT_ONCE = 1_000
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class FeedLimits:
-    """What the operator sets for all feeds: how often to come again, and how much a feed may hold."""
-
-    refresh: timedelta = timedelta(hours=1)
-    most_events: int = 5_000
-    most_bytes: int = 5_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +39,7 @@ class FeedRows:
 
 
 class Component(NamedTuple):
-    """An activity as the feed holds it."""
+    """An activity as the feed holds it, a series with those of its occurrences that found room."""
 
     row: SelectedActivity
     octets: bytes
@@ -62,7 +53,7 @@ class FeedContent:
     feed: Feed
     components: Sequence[Component]
     left_out: Mapping[UUID, str]
-    over_cap: int  # activities left out because the feed is full
+    over_cap: int  # how many activities and occurrences are left out because the feed is full
 
     @property
     def events(self) -> int:
@@ -70,7 +61,7 @@ class FeedContent:
 
 
 class NothingRenderedError(Exception):
-    """Of several activities not one could be rendered: the fault is ours, and programs would believe an empty feed."""
+    """Of many activities not one could be rendered: the fault is ours, and programs would believe an empty feed."""
 
 
 async def read_gate_feed(conn: Conn, token: FeedToken, now: datetime) -> tuple[Gate, FeedRows] | None:
@@ -86,30 +77,50 @@ async def read_gate_feed(conn: Conn, token: FeedToken, now: datetime) -> tuple[G
 async def read_rows(conn: Conn, feed: Feed, *, left_out: bool = False) -> FeedRows:
     """What the feed shows, and if asked for what it leaves out too; call in a transaction that sees one snapshot."""
     activities = await select_activities(conn, feed.selection(), left_out=left_out)
-    missing = [row.activity_id for row in activities if row.reason is None and row.ics is None]
+    missing = [row.activity_id for row in activities if row.reason is None and not row.is_rendered]
     records = await list_activities(conn, feed.account_id, missing) if missing else []
     return FeedRows(feed, activities, {record.id: record for record in records})
 
 
 async def feed_content(rows: FeedRows, pool: Pool, limits: FeedLimits) -> FeedContent:
     """What the feed holds of its rows; what had to be rendered for it is kept for the next poll."""
+    feed, wanted = rows.feed, [row for row in rows.activities if row.reason is None]
+    rendered = await _render(rows, [row for row in wanted if row.begins_at is None])
+    pieces = [piece for row in rendered.values() for piece in series_pieces(feed, row)]
+    pieces += [Piece(row.begins_at, row) for row in wanted if row.begins_at]
+    pieces = by_importance(pieces, feed)
+    room = Room(limits)
+    for start in range(0, len(pieces), SLICE):
+        if room.is_full:
+            break
+        slice_ = pieces[start : start + SLICE]
+        rendered |= await _render(rows, [piece.row for piece in slice_ if piece.octets is None])
+        for piece in slice_:
+            room.take(piece if piece.octets else _filled(feed, piece, rendered[piece.row.activity_id]))
+    await _keep(pool, feed.account_id, [row for row in rendered.values() if row.activity_id in rows.unrendered])
+    return _content(rows, rendered, pieces, room.taken)
+
+
+def _content(
+    rows: FeedRows, rendered: Mapping[UUID, SelectedActivity], pieces: Sequence[Piece], taken: Sequence[Piece]
+) -> FeedContent:
+    components: dict[UUID, Component] = {}
+    for piece in sorted(taken, key=lambda piece: (piece.row.activity_id, piece.place)):
+        before = components.get(piece.row.activity_id, Component(piece.row, b"", 0))
+        octets, events = before.octets + (piece.octets or b""), before.events + piece.events
+        components[piece.row.activity_id] = Component(piece.row, octets, events)
     left_out = {row.activity_id: row.reason for row in rows.activities if row.reason}
-    wanted = by_importance((row for row in rows.activities if row.reason is None), rows.feed)
-    rendered = await _render(rows, wanted[: limits.most_events])
-    if fresh := [row for row in rendered if row.activity_id in rows.unrendered and row.ics is not None]:
-        await _keep(pool, rows.feed.account_id, fresh)
-    left_out |= {row.activity_id: "CANNOT_BE_RENDERED" for row in rendered if row.ics is None}
-    left_out |= {row.activity_id: "OUTSIDE_WINDOW" for row in rendered if row.ics == b""}
-    components = [_component(rows.feed, row, row.ics) for row in rendered if row.ics]
-    kept = _within(components, limits)
-    full = [component.row for component in components[len(kept) :]] + wanted[limits.most_events :]
-    left_out |= {row.activity_id: "OVER_CAP" for row in full}
-    return FeedContent(rows.feed, sorted(kept, key=lambda part: part.row.activity_id), left_out, len(full))
+    left_out |= {id_: "CANNOT_BE_RENDERED" for id_, row in rendered.items() if row.ics is None}
+    left_out |= {id_: "OUTSIDE_WINDOW" for id_, row in rendered.items() if row.ics == b""}
+    over_cap = sum(piece.row.activity_id not in left_out for piece in pieces) - len(taken)
+    known = left_out.keys() | components.keys()
+    full = {piece.row.activity_id: "OVER_CAP" for piece in pieces if piece.row.activity_id not in known}
+    return FeedContent(rows.feed, list(components.values()), left_out | full, over_cap)
 
 
 def feed_octets(content: FeedContent, limits: FeedLimits) -> bytes:
     """The whole calendar; `NothingRenderedError` if it would be an empty one that stands for a failure."""
-    if not content.components and list(content.left_out.values()).count("CANNOT_BE_RENDERED") > 1:
+    if not content.components and list(content.left_out.values()).count("CANNOT_BE_RENDERED") >= MANY:
         raise NothingRenderedError
     feed, say = content.feed, content.feed.style.say
     components = [component.octets for component in content.components]
@@ -144,47 +155,30 @@ def description(content: FeedContent) -> str:
     return " ".join(sentences)
 
 
-def by_importance(rows: Iterable[SelectedActivity], feed: Feed) -> list[SelectedActivity]:
-    """What is to come, the next first, then what is past, the latest first: a full feed loses the far past first.
-
-    A series, which has no one time, counts as what comes next.
-    """
-    today = feed.style.window.midnight(feed.style.window.today)
-    in_time = sorted(rows, key=lambda row: (row.begins_at or today, row.activity_id))
-    first = bisect_left(in_time, today, key=lambda row: row.begins_at or today)
-    return in_time[first:] + in_time[:first][::-1]
+def _filled(feed: Feed, piece: Piece, rendered: SelectedActivity) -> Piece:
+    return piece._replace(octets=stamped(rendered.ics, feed.stamp(rendered)) if rendered.ics else b"")
 
 
-def _within(components: Sequence[Component], limits: FeedLimits) -> list[Component]:
-    """The first of them that a feed may hold."""
-    kept, events, size = [], 0, MOST_HEAD
-    for component in components:
-        events, size = events + component.events, size + len(component.octets)
-        if events > limits.most_events or size > limits.most_bytes:
-            break
-        kept.append(component)
-    return kept
-
-
-def _component(feed: Feed, row: SelectedActivity, ics: bytes) -> Component:
-    events = 1 if row.day is None else len(BEGIN.findall(ics))
-    return Component(row, stamped(ics, feed.stamp(row)), events)
-
-
-async def _render(rows: FeedRows, wanted: Sequence[SelectedActivity]) -> list[SelectedActivity]:
-    """Render what has no fragment yet, beside the loop and in slices, so that large feeds and small ones take turns."""
-    missing = [row for row in wanted if row.ics is None]
-    fresh: dict[UUID, bytes | None] = {}
+async def _render(rows: FeedRows, wanted: Sequence[SelectedActivity]) -> dict[UUID, SelectedActivity]:
+    """Those activities, rendered if they are not yet: beside the loop, in slices, so that feeds take turns."""
+    rendered = {row.activity_id: row for row in wanted}
+    missing = [row for row in wanted if not row.is_rendered]
     for start in range(0, len(missing), SLICE):
         slice_ = missing[start : start + SLICE]
-        octets = await asyncio.get_running_loop().run_in_executor(RENDERER, _render_slice, rows, slice_)
-        fresh |= zip((row.activity_id for row in slice_), octets, strict=True)
-    return [replace(row, ics=fresh[row.activity_id]) if row.activity_id in fresh else row for row in wanted]
+        fresh = await asyncio.get_running_loop().run_in_executor(RENDERER, _render_slice, rows, slice_)
+        rendered |= {row.activity_id: row for row in fresh}
+    return rendered
 
 
-def _render_slice(rows: FeedRows, slice_: Sequence[SelectedActivity]) -> list[bytes | None]:
-    """One bad activity is left out, and never breaks the feed."""
-    return [_try_render(rows, row) for row in slice_]
+def _render_slice(rows: FeedRows, slice_: Sequence[SelectedActivity]) -> list[SelectedActivity]:
+    return [_rendered(rows, row) for row in slice_]
+
+
+def _rendered(rows: FeedRows, row: SelectedActivity) -> SelectedActivity:
+    """One bad activity is left out, and never breaks the feed. It is tried again the next day."""
+    ics = _try_render(rows, row)
+    day = rows.feed.style.window.today if ics is None else row.day
+    return replace(row, ics=ics, day=day, is_rendered=True)
 
 
 def _try_render(rows: FeedRows, row: SelectedActivity) -> bytes | None:
@@ -197,7 +191,7 @@ def _try_render(rows: FeedRows, row: SelectedActivity) -> bytes | None:
 
 
 async def _keep(pool: Pool, account_id: UUID, fragments: Sequence[SelectedActivity]) -> None:
-    """Store fragments for the next poll; where that fails now, the next poll renders them and this one is served."""
+    """Store what was rendered for the next poll; where that fails, this one is served all the same."""
     try:
         async with pool.acquire() as conn:
             for start in range(0, len(fragments), SAVED_AT_ONCE):

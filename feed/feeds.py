@@ -35,6 +35,11 @@ class Feed:
     def name(self) -> str:
         return self.calendar_name if self.calendar_name is not None else all_calendars(self.style.say)
 
+    @property
+    def today_at(self) -> datetime:
+        """When the day began by its user's clock."""
+        return self.style.window.midnight(self.style.window.today)
+
     def selection(self) -> Selection:
         """What it shows, in the words of the data layer."""
         style, options, window = self.style, self.style.options, self.style.window
@@ -48,7 +53,7 @@ class Feed:
             today=window.today,
             first=window.first,
             end=window.end,
-            today_at=window.midnight(window.today),
+            today_at=self.today_at,
             starts_at=window.starts_at,
             ends_at=window.ends_at,
             full=style.full_variant,
@@ -56,6 +61,7 @@ class Feed:
             series=style.series_suffix,
             by_calendar=self._names_calendars,
             by_owner=options.title_with == "OWNER",
+            marks_overdue=options.detail == "FULL" and options.tasks_as == "EVENT",
         )
 
     def shown(self, row: SelectedActivity) -> Shown:
@@ -69,21 +75,20 @@ class Feed:
         )
 
     def stamp(self, row: SelectedActivity) -> Stamp:
-        """Which state of the activity this feed shows; any change of what it says raises both numbers.
+        """Which state of the activity this feed shows; any change of what it says there raises both numbers.
 
-        SEQUENCE is the sum of what counts changes: of the activity, and of the link's style. A task counts double,
-        so that falling overdue has a number of its own. Each count adds a second to the time of the other, so that two
-        changes within one second differ.
+        SEQUENCE is the sum of what counts changes: of the activity, of the link's style and, where calendars are named,
+        of its placings. A task counts double, so that falling overdue has a number of its own. To each time the other
+        counts are added as seconds, so that two changes within one second differ.
         """
-        style, revision = self.style_revision, row.revision
-        if row.due_at or row.due_on:
-            revision = 2 * revision + row.overdue
-        times = [row.changed_at + style * SECOND]
-        if self.styled_at:
-            times.append(self.styled_at + row.revision * SECOND)
+        changes = [(row.changed_at, row.revision), (self.styled_at, self.style_revision)]
+        if self._names_calendars:
+            changes.append((row.placed_at, row.placings))
+        total = sum(count for _, count in changes)
+        times = [time + (total - count) * SECOND for time, count in changes if time]
         if row.overdue:
             times.append(self._overdue_at(row))
-        return Stamp(revision + style, max(times))
+        return Stamp(2 * total + row.overdue if row.is_task else total, max(times))
 
     def _overdue_at(self, row: SelectedActivity) -> datetime:
         """The midnight after the deadline, by the user's clock."""

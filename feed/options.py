@@ -59,7 +59,7 @@ def _is_valid(name: str, value: object) -> bool:
         is_number = isinstance(value, int) and not isinstance(value, bool) and value in NUMBERS[name]
         return is_number or (name == "reminder_minutes" and value is None)
     if name == "activity_types":
-        return isinstance(value, list | tuple) and all(kind in WORDS[name] for kind in value)
+        return isinstance(value, list | tuple) and bool(value) and all(kind in WORDS[name] for kind in value)
     return value in WORDS[name]
 
 

@@ -17,7 +17,7 @@ from db.activities import Activity, ActivityRecord, Participant
 from feed.colors import css_name
 from feed.series import Occurrence, RuledSeries, occurrences, ruled
 from feed.style import Shown, Style
-from feed.text import Text, shortened
+from feed.text import Text, clean, shortened
 from feed.window import When
 from feed.wording import LONGEST_LINE, ascii_url, category, description, participants, title
 
@@ -26,7 +26,7 @@ DAY = timedelta(days=1)
 PRIORITIES = {"HIGH": (1, 2), "NORMAL": (5, 1), "LOW": (9, 0)}  # PRIORITY and Microsoft's importance
 TODO_STATUS = {"NEEDS_ACTION": ("NEEDS-ACTION", 0), "IN_PROCESS": ("IN-PROCESS", 50), "COMPLETED": ("COMPLETED", 100)}
 NO_TIMES: dict[str, Any] = dict.fromkeys(("starts_at", "ends_at", "starts_on", "ends_on", "due_at", "due_on"))
-NOT_IN_CATEGORIES = re.compile(r"[,;\\]")
+NOT_IN_CATEGORIES = re.compile(r'[,;"\\]')
 BUSY_UID = UUID("6f1f3d1c-6d55-4c7e-9b1a-2f8f5f0f7a11")  # the namespace of the UIDs that tell nothing
 
 
@@ -104,9 +104,12 @@ def _add_times(part: Component, style: Style, **times: When) -> None:
 
 
 def _written(times: list[When], style: Style) -> list[When]:
-    """Moments in UTC by the user's clock if the style says so, but not if that clock shows one of them twice."""
+    """Moments in UTC by the user's clock if the style says so.
+
+    Not if that clock shows one of them twice, nor where its rule was another one: outside the years of the window.
+    """
     moments = [time for time in times if isinstance(time, datetime) and time.tzinfo is UTC]
-    if style.zone is None or len(moments) < len(times):
+    if style.zone is None or len(moments) < len(times) or any(time.year not in style.window.years for time in moments):
         return times
     local = [moment.astimezone(style.zone) for moment in moments]
     return times if any(map(_is_twice, local)) else [*local]
@@ -168,7 +171,7 @@ def _describe(part: Component, activity: ActivityRecord, style: Style, shown: Sh
 def _categories(*names: str) -> vCategory:
     """Without what some programs take for the end of a category, escaped or not."""
     categories = vCategory([])
-    categories.cats = [Text(" ".join(NOT_IN_CATEGORIES.sub(" ", name).split())) for name in names]
+    categories.cats = [Text(" ".join(NOT_IN_CATEGORIES.sub(" ", clean(name)).split())) for name in names]
     return categories
 
 

@@ -14,9 +14,10 @@ from aiohttp import web
 
 from db.links import Gate, get_gate
 from db.pool import DatabaseUnreachableError, PatientPool
-from feed.body import FeedLimits, feed_content, feed_octets, read_gate_feed
+from feed.body import feed_content, feed_octets, read_gate_feed
 from feed.document import notice
 from feed.feeds import Feed, gate_feed
+from feed.room import FeedLimits
 from feed.style import FORMAT
 from feed.tokens import FeedToken, Keyring
 from feed.urls import file_name

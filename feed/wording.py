@@ -30,8 +30,9 @@ def category(activity_type: str, say: Words) -> str:
 
 def title(activity: ActivityRecord, style: Style, shown: Shown) -> str:
     """The title with what only a title can tell: a call, how far a task is, whose or what calendar's it is."""
-    text = shortened(activity.title, LONGEST_LINE)
-    if activity.type == "CALL":
+    named = shortened(activity.title, LONGEST_LINE)
+    text = named if named.strip() else category(activity.type, style.say)
+    if activity.type == "CALL" and named.strip():
         text = style.say("Call: {title}", title=text)
     if activity.type == "TASK" and style.options.tasks_as == "EVENT":
         text = (COMPLETED if activity.status == "COMPLETED" else OVERDUE if shown.overdue else OPEN) + text
@@ -66,8 +67,9 @@ def participants(activity: ActivityRecord, style: Style) -> tuple[list[vCalAddre
 
 def attendee(participant: Participant) -> vCalAddress:
     """ATTENDEE, without a request to answer (RFC 5545, section 3.8.4.1)."""
-    address = vCalAddress(f"mailto:{quote(participant.email or '', safe='@!$&*+=')}")
-    if name := " ".join(clean(participant.name or "").split()):
+    address = vCalAddress("mailto:" + quote(participant.email or "", safe="@!$&'*+="))
+    # Nothing escapes a backslash in a parameter, and some programs take it for an escape.
+    if name := " ".join(clean(participant.name or "").replace("\\", "").split()):
         address.params["CN"] = shortened(name, LONGEST_LINE)
     address.params["PARTSTAT"] = PARTSTATS.get(participant.response or "", "NEEDS-ACTION")
     return address

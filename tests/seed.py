@@ -22,8 +22,8 @@ from db.calendars import add_calendar, grant_access
 from db.fragments import Selection
 from db.pool import Conn, PatientPool, Pool, create_pool
 from db.users import UserRecord, add_user
-from feed.body import FeedLimits
 from feed.feeds import user_feed
+from feed.room import FeedLimits
 from feed.routes import FeedRoutes
 from feed.tokens import Keyring
 

@@ -21,8 +21,8 @@ from api.errors import USER_ERRORS
 from api.preview import LeftOutReason
 from api.schema import sdl
 from api.settings import PREFIX, Settings
-from feed.body import FeedLimits
 from feed.options import DEFAULTS, NUMBERS, WORDS
+from feed.room import FeedLimits
 from feed.series import MOST_EXCEPTIONS
 from feed.wording import LONGEST_DESCRIPTION, LONGEST_LINE, LONGEST_URL, MOST_PARTICIPANTS
 from feed.words import CATALOGUES

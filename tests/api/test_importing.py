@@ -174,7 +174,7 @@ def test_a_report_counts_and_names_every_refusal() -> None:
         refusals=(Refusal(512, "VEVENT", "DTSTART 20150230 is not a date"), Refusal(600, "VTODO", "UID is missing")),
     )
     assert report("conferences.ics", counts) == (
-        "conferences.ics: 182 imported, 7 unchanged, 2 refused; 12 series kept, not yet in feeds\n"
+        "conferences.ics: 182 imported, 7 unchanged, 2 refused; 12 of them series\n"
         "  line 512: VEVENT refused: DTSTART 20150230 is not a date\n"
         "  line 600: VTODO refused: UID is missing"
     )
@@ -189,7 +189,7 @@ def test_a_report_says_that_there_was_nothing() -> None:
 def test_a_total_adds_up() -> None:
     refusal = Refusal(1, "VEVENT", "UID is missing")
     counts = [ImportCounts(1, 2, 3, 4, (refusal,)), ImportCounts(10, 20, 30, 40, (refusal, refusal))]
-    said = "33 imported, 33 unchanged, 3 refused; 44 series kept, not yet in feeds"
+    said = "33 imported, 33 unchanged, 3 refused; 44 of them series"
     assert total_report(counts, 0) == f"2 files: {said}"
     assert total_report(counts, 1) == f"3 files: {said}; 1 file not imported"
     assert total_report(counts, 2) == f"4 files: {said}; 2 files not imported"

@@ -11,7 +11,8 @@ from aiohttp import ClientResponse
 from db.links import Gate, get_gate
 from db.pool import Conn, create_pool
 from db.users import UserRecord
-from feed.body import FeedLimits, feed_content, feed_octets, read_gate_feed
+from feed.body import feed_content, feed_octets, read_gate_feed
+from feed.room import FeedLimits
 from feed.tokens import FeedToken, Keyring
 from tests.seed import HOUR, NOW, SECRET_KEY, Service, calendar_node
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from db.activities import Activity
 from db.fragments import select_activities
-from feed.body import FeedLimits
 from feed.feeds import gate_feed
+from feed.room import FeedLimits
 from feed.routes import etag
 from feed.window import FIRST_DAY, LAST_DAY, When, Window, zone_of
 from tests.feed.subscription import BERLIN, DAY, gate_of, octets_at, parts, state, subscribe, titled

@@ -190,12 +190,14 @@ def _alarm(part: Component, activity: ActivityRecord, style: Style) -> Alarm | N
 
 def _series(activity: ActivityRecord, recurrence: Mapping[str, Any], style: Style, shown: Shown) -> Iterator[Component]:
     """A series as a rule where every program reads that alike, else each occurrence that the window shows."""
+    with_cancelled = style.options.cancelled == "MARK" and not shown.busy
     # A rule counts from the start of a task, which is shown when it is due.
-    series = None if activity.type == "TASK" else ruled(recurrence, style.window)
+    is_task = activity.type == "TASK"
+    series = None if is_task else ruled(recurrence, style.window, with_cancelled=with_cancelled)
     if series is not None:
         yield from _ruled(activity, series, style, shown)
         return
-    for occurrence in occurrences(recurrence, style.window):
+    for occurrence in occurrences(recurrence, style.window, with_cancelled=with_cancelled):
         single, as_shown = _single(activity, occurrence, shown)
         yield component(single, style, as_shown, f"{uid(activity, shown)}-{_stamp(occurrence.original)}")
 
@@ -229,11 +231,15 @@ def _times(activity: ActivityRecord, occurrence: Occurrence) -> dict[str, Any]:
 
 
 def _content(activity: ActivityRecord, override: Mapping[str, Any]) -> dict[str, Any]:
-    """What a changed occurrence says; what it does not say it does not have (`feed.importing.recurrence`)."""
+    """What a changed occurrence says; what it does not say it does not have (`feed.importing.recurrence`).
+
+    Only a cancelled one, which often says no more than that, keeps the title of its series.
+    """
     texts = {name: override.get(name) for name in ("description", "location", "url", "priority")}
     participants = tuple(Participant(**participant) for participant in override.get("participants", ()))
     private = activity.private or bool(override.get("private"))
-    status, said = override.get("status", activity.status), override.get("title", "")
+    status = override.get("status", activity.status)
+    said = override.get("title") or (activity.title if status == "CANCELLED" else "")
     return {**texts, "title": said, "status": status, "participants": participants, "private": private}
 
 

@@ -4,7 +4,9 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 from feed.importing.values import BadValueError
@@ -44,18 +46,17 @@ class RuledSeries:
     overrides: tuple[Occurrence, ...]
 
 
-def occurrences(recurrence: Mapping[str, Any], window: Window) -> list[Occurrence]:
-    """Those that the window shows, without cancelled ones, sorted by their original start."""
+def occurrences(recurrence: Mapping[str, Any], window: Window, *, with_cancelled: bool = False) -> list[Occurrence]:
+    """Those that the window shows, sorted by their original start, without cancelled ones unless they are asked for."""
     with _readable():
-        return _occurrences(read_series(recurrence), window)
+        return _occurrences(read_series(recurrence, with_cancelled=with_cancelled), window)
 
 
-def ruled(recurrence: Mapping[str, Any], window: Window) -> RuledSeries | None:
+def ruled(recurrence: Mapping[str, Any], window: Window, *, with_cancelled: bool = False) -> RuledSeries | None:
     """The series as a rule; None where programs would read it differently, or if the window shows none of it."""
     with _readable():
-        series = read_series(recurrence)
-        shown = _occurrences(series, window)
-        return _ruled(series, shown, window) if shown else None
+        series = read_series(recurrence, with_cancelled=with_cancelled)
+        return _ruled(series, window) if _occurrences(series, window) else None
 
 
 @contextmanager
@@ -168,7 +169,7 @@ def _instant(when: When) -> datetime:
     return when.astimezone(UTC) if isinstance(when, datetime) else local(when).replace(tzinfo=UTC)
 
 
-def _ruled(series: Series, shown: list[Occurrence], window: Window) -> RuledSeries | None:
+def _ruled(series: Series, window: Window) -> RuledSeries | None:
     starts = series.span.starts
     if starts is None or len(series.rules) != 1 or series.exclusion_rules or series.dates:
         return None
@@ -179,9 +180,8 @@ def _ruled(series: Series, shown: list[Occurrence], window: Window) -> RuledSeri
     if exceptions is None:
         return None
     excluded, overrides = exceptions
-    regular = [_on_clock(one, series) for one in shown if one.override is None]
     written = RuledSeries(series.zone_name, starts, series.span.ends, rule, excluded, overrides)
-    return written if _is_read_alike(written, regular) else None
+    return written if _is_read_alike(written) and not _meets_changes(series, starts, window) else None
 
 
 def _is_common_zone(series: Series, starts: When, window: Window) -> bool:
@@ -228,21 +228,45 @@ def _on_clock(one: Occurrence, series: Series) -> Occurrence:
     return Occurrence(original or one.original, starts, ends, one.override)
 
 
-def _is_read_alike(written: RuledSeries, regular: list[Occurrence]) -> bool:
-    """Whether all times are of one kind, none is skipped or shown twice, and DTEND says the end of each occurrence."""
-    spans = [(one.starts, one.ends) for one in (*written.overrides, *regular)] + [(written.starts, written.ends)]
+def _is_read_alike(written: RuledSeries) -> bool:
+    """Whether all times that are written are of one kind, none is skipped or shown twice, and none ends too early."""
+    spans = [(one.starts, one.ends) for one in written.overrides] + [(written.starts, written.ends)]
     starts = [*written.excluded, *(one.original for one in written.overrides), *(start for start, _ in spans)]
     ends = [end for _, end in spans if end is not None]
     is_moment = isinstance(written.starts, datetime)
     if any(when is None or isinstance(when, datetime) != is_moment or not _is_plain(when) for when in starts + ends):
         return False
-    if any(end is not None and start is not None and local(end) < local(start) for start, end in spans):
+    return all(end is None or start is None or local(end) >= local(start) for start, end in spans)
+
+
+def _meets_changes(series: Series, starts: When, window: Window) -> bool:
+    """Whether any occurrence could begin, last or end while its clock changes, on whatever day that is.
+
+    There programs differ: some keep the length by the clock, some the exact one, some shift all that follow. It is
+    asked of the time of day, not of the days shown, so that the answer does not depend on the window.
+    """
+    zone = series.span.zone
+    if zone is None or not isinstance(starts, datetime):
         return False
-    # All of them start at the same time of day, but where the clock skips that time.
-    times = {local(one.starts).time() for one in regular if one.starts}
-    lengths = {local(one.ends) - local(one.starts) for one in regular if one.starts and one.ends}
-    length = local(written.ends) - local(written.starts) if written.ends else None
-    return times <= {local(written.starts).time()} and lengths <= {length}
+    length = series.span.length
+    if _length(starts, starts + length) != length:  # the first one does
+        return True
+    days = length // DAY + 2
+    changes = (change for year in window.years for change in _changes(zone, year))
+    firsts = (datetime.combine(change, starts.time(), zone) - n * DAY for change in changes for n in range(-1, days))
+    return any(not _is_plain(at) or not _is_plain(at + length) or _length(at, at + length) != length for at in firsts)
+
+
+def _length(first: datetime, last: datetime) -> timedelta:
+    """From one time of a clock to another: exact, where their difference is that of what the clock shows."""
+    return last.astimezone(UTC) - first.astimezone(UTC)
+
+
+@lru_cache(1_000)
+def _changes(zone: tzinfo, year: int) -> tuple[date, ...]:
+    """The days of the year on which the clock changes, between its noon and the noon before."""
+    noons = [datetime(year, 1, 1, 12, tzinfo=zone) + n * DAY for n in range(-1, 366)]
+    return tuple(noon.date() for before, noon in pairwise(noons) if before.utcoffset() != noon.utcoffset())
 
 
 def _is_plain(when: When) -> bool:

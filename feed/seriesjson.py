@@ -127,8 +127,11 @@ def _moved(when: When | None, zone: tzinfo) -> When | None:
     return when.astimezone(zone) if isinstance(when, datetime) else when
 
 
-def read_series(kept: Mapping[str, Any]) -> Series:
-    """Any error of Python's may come from JSON that is not of that shape."""
+def read_series(kept: Mapping[str, Any], *, with_cancelled: bool = False) -> Series:
+    """Any error of Python's may come from JSON that is not of that shape.
+
+    `with_cancelled`: a cancelled occurrence is one like others, which says of itself that it is cancelled.
+    """
     lists = [_list(kept[name]) for name in ("rules", "exclusion_rules", "dates", "excluded_dates", "overrides")]
     if sum(map(len, lists)) > MOST_PARTS:
         raise TooDenseError("too dense")
@@ -145,7 +148,7 @@ def read_series(kept: Mapping[str, Any]) -> Series:
         excluded=frozenset(utc(_replaced(text, span)) for text in excluded_dates),
         overrides={},
     )
-    return replace(series, overrides=dict(_override(override, series) for override in overrides))
+    return replace(series, overrides=dict(_override(override, series, with_cancelled) for override in overrides))
 
 
 def _list(value: Any) -> list[Any]:
@@ -160,13 +163,13 @@ def _rule(text: Any) -> str:
     return text
 
 
-def _override(kept: Mapping[str, Any], series: Series) -> tuple[When, Override]:
-    replaced = _replaced(kept["recurrence_id"], series.span)
+def _override(kept: Mapping[str, Any], series: Series, with_cancelled: bool) -> tuple[When, Override]:
+    replaced, and_future = _replaced(kept["recurrence_id"], series.span), bool(kept.get("this_and_future"))
     override = Override(
         replaces=series.on_clock(replaced),
         span=_span(kept).on(series.span.zone),
-        and_future=bool(kept.get("this_and_future")),
-        is_cancelled=kept.get("status") == "CANCELLED",
+        and_future=and_future,
+        is_cancelled=kept.get("status") == "CANCELLED" and (and_future or not with_cancelled),
         content=kept,
     )
     return utc(replaced), override

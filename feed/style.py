@@ -50,8 +50,9 @@ class Style:
 
     @property
     def series_suffix(self) -> str:
-        """What a rendering of a series depends on besides: the window, but for its day."""
-        return f" {self.options.days_back} {self.options.days_ahead} {self.window.zone.key}"
+        """What a rendering of a series depends on besides: cancelled occurrences, and the window but for its day."""
+        options = self.options
+        return f" {options.cancelled} {options.days_back} {options.days_ahead} {self.window.zone.key}"
 
     @property
     def _variant(self) -> str:

@@ -41,6 +41,7 @@ RULE_WORDS = {
     "RSCALE": ("GREGORIAN",),
     "SKIP": ("OMIT",),
 }
+FOR_EVER = "9999"  # as a rule's last year: beyond what a calendar can hold, and meant so
 RULE_DEFAULTS = ("RSCALE", "SKIP")  # RFC 7529: many programs refuse a rule that names them
 SINGLE_PARTS = ("FREQ", "UNTIL", "COUNT", "INTERVAL", "WKST", *RULE_DEFAULTS)
 
@@ -127,6 +128,8 @@ def parse_rule(text: str) -> dict[str, list[str]]:
         name, _, values = part.upper().partition("=")
         if name in rule:
             raise BadValueError(f"has {shown(name)} twice")
+        if name == "UNTIL" and values.startswith(FOR_EVER):
+            continue
         rule[name] = values.split(",")
         if name == "SKIP" and values in ("BACKWARD", "FORWARD"):
             raise BadValueError(f"has SKIP={values}, which few programs know: only OMIT, the default, can be kept")

@@ -323,6 +323,19 @@ def test_a_day_stands_for_all_occurrences_of_that_day() -> None:
     assert moved.original == utc(2026, 3, 11, 8, 30)
 
 
+def test_a_cancelled_occurrence_can_be_asked_for() -> None:
+    """One that ends the series cannot: it is cancelled for ever."""
+    cancelled = changed("2026-03-10T09:30:00+01:00", *HALF_PAST_NINE, status="CANCELLED")
+    daily = kept("FREQ=DAILY;COUNT=3", overrides=[cancelled])
+    shown = occurrences(daily, SPRING, with_cancelled=True)
+    assert [one.override and one.override["status"] for one in shown] == [None, "CANCELLED", None]
+    series = ruled(daily, SPRING, with_cancelled=True)
+    assert series is not None
+    assert (series.excluded, [one.override for one in series.overrides]) == ((), [cancelled])
+    ended = kept("FREQ=DAILY;COUNT=3", overrides=[cancelled | {"this_and_future": True}])
+    assert len(occurrences(ended, SPRING, with_cancelled=True)) == 1
+
+
 def test_a_cancelled_occurrence_is_left_out() -> None:
     cancelled = changed("2026-03-10T09:30:00+01:00", *HALF_PAST_NINE, status="CANCELLED")
     assert days(kept("FREQ=DAILY;COUNT=3", overrides=[cancelled])) == ["2026-03-09", "2026-03-11"]
@@ -574,10 +587,30 @@ def test_a_series_that_some_program_would_misread_is_not_written_as_a_rule(recur
     assert ruled(recurrence, SPRING) is None
 
 
-def test_a_rule_is_written_where_the_night_of_the_change_is_out_of_sight() -> None:
-    assert ruled(kept(**AT_NIGHT), SPRING) is None
-    assert ruled(kept(**AT_NIGHT), window("2026-04-01", "2026-10-01")) is not None
-    assert ruled(kept(**AT_NIGHT, excluded_dates=["2026-03-29"]), window("2026-04-01", "2026-10-01")) is None
+OVERNIGHT = {"starts": "2026-04-10T22:00:00+02:00", "ends": "2026-04-11T06:00:00+02:00"}
+
+
+@pytest.mark.parametrize("times", [AT_NIGHT, OVERNIGHT, {"starts": OVERNIGHT["starts"], "duration": "P2D"}])
+def test_a_series_in_the_hours_of_the_change_is_no_rule_in_any_window(times: dict[str, Any]) -> None:
+    """Or its UIDs would change with the day on which the night of the change comes into sight, or leaves it."""
+    for rule in ("FREQ=DAILY", "FREQ=WEEKLY;BYDAY=FR", "FREQ=DAILY;UNTIL=20260915T200000Z"):
+        for days in (("2026-04-13", "2026-04-20"), ("2026-04-13", "2026-09-30"), ("2026-01-01", "2027-01-01")):
+            assert ruled(kept(rule, **times), window(*days)) is None
+
+
+def test_a_series_at_noon_is_a_rule_in_any_window() -> None:
+    for days in (("2026-04-13", "2026-04-20"), ("2026-03-28", "2026-03-31"), ("2016-01-01", "2036-01-01")):
+        assert ruled(kept("FREQ=DAILY"), window(*days)) is not None
+
+
+def test_a_series_that_begins_while_the_clock_changes_is_no_rule() -> None:
+    times = {"starts": "2026-03-08T01:00:00-05:00", "ends": "2026-03-08T03:00:00-04:00"}
+    assert ruled(kept("FREQ=WEEKLY", **times, zone="America/New_York"), SPRING) is None
+
+
+@pytest.mark.parametrize("until", ["99991231", "99991231T235959Z", "99991231T235959"])
+def test_a_rule_until_the_last_year_of_all_has_no_end(until: str) -> None:
+    assert ruled(kept(f"FREQ=DAILY;UNTIL={until}"), SPRING) == ruled(kept("FREQ=DAILY"), SPRING)
 
 
 def test_a_series_out_of_sight_is_nothing_at_all() -> None:

@@ -104,7 +104,9 @@ def whole_second(when: date) -> date:
 
 def title(one: ActivityRecord, style: Style, shown: Shown) -> str:
     text = shortened(one.title, 1_000)
-    if one.type == "CALL":
+    if not text.strip():
+        text = CATEGORIES[one.type]
+    elif one.type == "CALL":
         text = f"Call: {text}"
     if one.type == "TASK" and style.options.tasks_as == "EVENT":
         text = ("☑ " if one.status == "COMPLETED" else "! " if shown.overdue else "☐ ") + text

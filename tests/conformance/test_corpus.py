@@ -66,7 +66,12 @@ def one_offs(name: str, shown: list[ActivityRecord]) -> Iterator[Found]:
         if one.recurrence is None:
             assert corpus.imported(one) in expected
             starts, ends = event_times(one)
-            yield moment(starts), moment(ends), as_read(BOXES.get(one.status, "") + shortened(one.title, 1_000))
+            yield moment(starts), moment(ends), as_read(BOXES.get(one.status, "") + titled(one.title))
+
+
+def titled(title: str) -> str:
+    """What has no title is shown as what it is; the corpus has no such task."""
+    return shortened(title, 1_000) if title.strip() else "Meeting"
 
 
 def repeated(name: str, shown: list[ActivityRecord], window: Window) -> Iterator[Found]:
@@ -77,7 +82,7 @@ def repeated(name: str, shown: list[ActivityRecord], window: Window) -> Iterator
         for event in recurring_ical_events.of(calendar).between(window.starts_at, window.ends_at):
             if event.get("UID") in uids:
                 ends = event.end if event.end > event.start else event.start + QUARTER
-                title = as_read(shortened(str(event.get("SUMMARY", "")), 1_000))
+                title = as_read(titled(str(event.get("SUMMARY", ""))))
                 found.add((str(event["UID"]), (moment(event.start), moment(ends), title)))
     yield from (occurrence for _, occurrence in found if occurrence not in said_of(LESS, name))
     yield from said_of(MORE, name)

@@ -15,7 +15,7 @@ from icalendar import Alarm, Component, Event, Todo, vCategory, vRecur, vUri
 
 from db.activities import Activity, ActivityRecord, Participant
 from feed.colors import css_name
-from feed.series import Occurrence, RuledSeries, occurrences, ruled
+from feed.recurring.series import Occurrence, RuledSeries, occurrences, ruled
 from feed.style import Shown, Style
 from feed.text import Text, clean, shortened
 from feed.window import When

@@ -22,8 +22,8 @@ from api.preview import LeftOutReason
 from api.schema import sdl
 from api.settings import PREFIX, Settings
 from feed.options import DEFAULTS, NUMBERS, WORDS
+from feed.recurring.series import MOST_EXCEPTIONS
 from feed.room import FeedLimits
-from feed.series import MOST_EXCEPTIONS
 from feed.wording import LONGEST_DESCRIPTION, LONGEST_LINE, LONGEST_URL, MOST_PARTICIPANTS
 from feed.words import CATALOGUES
 from tests.process import COMMAND, Running, environment, fetch, free_port, running

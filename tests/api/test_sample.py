@@ -9,7 +9,7 @@ from api.sample import fill_sample
 from db.activities import ActivityRecord, list_activities
 from db.pool import Conn
 from feed.options import DEFAULTS
-from feed.series import occurrences, ruled
+from feed.recurring.series import occurrences, ruled
 from feed.window import Window, zone_of
 
 KINDS = {

@@ -20,7 +20,7 @@ from tests.conformance.madeseries import Found, within
 from tests.conformance.readers import assert_alike
 from tests.conformance.reading import moment
 from tests.feed.importing import test_corpus as corpus
-from tests.feed.test_series import LESS, MORE
+from tests.feed.recurring.test_series import LESS, MORE
 
 pytestmark = corpus.pytestmark
 MOST = 300

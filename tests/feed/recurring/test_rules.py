@@ -6,7 +6,7 @@ from dateutil.rrule import rrulestr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feed.rules import Budget, TooDenseError, walk
+from feed.recurring.rules import Budget, TooDenseError, walk
 
 WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 FIRST = datetime(2020, 1, 1)  # noqa: DTZ001

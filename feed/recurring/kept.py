@@ -11,7 +11,7 @@ from feed.importing.contentlines import read_components
 from feed.importing.schedules import instant
 from feed.importing.values import YEARS, Duration, later, parse_duration
 from feed.importing.vtimezones import DefinedZone
-from feed.rules import TooDenseError
+from feed.recurring.rules import TooDenseError
 from feed.window import When
 
 MOST_PARTS = 10_000  # rules, dates, exclusions and overrides of a series

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ical.calendar_stream import IcsCalendarStream
 
-from feed.series import Occurrence, RuledSeries, SeriesError, occurrences, ruled
+from feed.recurring.series import Occurrence, RuledSeries, SeriesError, occurrences, ruled
 from feed.vtimezone import one_rule
 from feed.window import When, Window
 from tests.feed.importing import test_corpus as corpus

@@ -10,8 +10,8 @@ from itertools import pairwise
 from typing import Any
 
 from feed.importing.values import BadValueError
-from feed.rules import Budget, TooDenseError, common_rule, walk
-from feed.seriesjson import Override, Series, Span, local, read_series, utc
+from feed.recurring.kept import Override, Series, Span, local, read_series, utc
+from feed.recurring.rules import Budget, TooDenseError, common_rule, walk
 from feed.vtimezone import FIRST_YEAR, one_rule
 from feed.window import FIRST_DAY, LAST_DAY, When, Window
 

@@ -82,7 +82,7 @@ class FeedPreview:
     ends_on: date = strawberry.field(description="The day after the last one that is shown.")
     event_count: int = strawberry.field(description="How many events and to-dos the feed holds.")
     byte_count: int | None = strawberry.field(
-        description="How many octets the feed has; null if none of several activities can be rendered: polls get 503."
+        description="How many octets the feed has; null if none of many activities can be rendered: polls get 503."
     )
     activity_count: int = strawberry.field(description="How many activities are shown.")
     activities: list[PreviewedActivity] = strawberry.field(description="The first of them, by time.")

@@ -166,7 +166,7 @@ def test_front_end_commands_answer_without_errors(demo: Running, tmp_path: Path)
     everything, *_ = answer(preview)[1]["calendarFeeds"]
     assert len(everything["preview"]["activities"]) == 20
     assert {count["reason"] for count in everything["preview"]["leftOutCounts"]} >= {"NOTE", "OUTSIDE_WINDOW"}
-    previewed = answer(named)[1]["generateCalendarUrl"]["feed"]["preview"]["activities"]
+    previewed = answer(named)[1]["generateCalendarUrl"]["link"]["preview"]["activities"]
     assert any(activity["ics"].startswith("BEGIN:VTODO") for activity in previewed)
 
 

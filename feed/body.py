@@ -97,7 +97,8 @@ async def feed_content(rows: FeedRows, pool: Pool, limits: FeedLimits) -> FeedCo
         rendered |= await _render(rows, [piece.row for piece in slice_ if piece.octets is None])
         for piece in slice_:
             room.take(piece if piece.octets else _filled(feed, piece, rendered[piece.row.activity_id]))
-    await _keep(pool, feed.account_id, [row for row in rendered.values() if row.activity_id in rows.unrendered])
+    if fresh := [row for row in rendered.values() if row.activity_id in rows.unrendered]:
+        await _keep(pool, feed.account_id, fresh)
     return _content(rows, rendered, pieces, room.taken)
 
 

@@ -190,6 +190,7 @@ async def _generate(
     if not wanted.regenerate and link.key_id in context.keyring:
         return link
     if wanted.regenerate and wanted.options:
+        link = await lock_link(conn, account_id, viewer.id, link.id) or link
         kept = options.applied_to(FeedOptions.parse(link.options)).kept()
         await update_options(conn, account_id, link.id, kept)
         await _audit(conn, context, viewer, "LINK_UPDATED", [link.id])

@@ -48,7 +48,9 @@ class LeftOutReason(Enum):
 
 @strawberry.type(description="An activity as a subscriber gets it.")
 class PreviewedActivity:
-    activity_id: strawberry.ID = strawberry.field(description="The activity.")
+    activity_id: strawberry.ID | None = strawberry.field(
+        description="The activity; null if it is somebody's private one."
+    )
     type: ActivityType = strawberry.field(description="What it is.")
     title: str = strawberry.field(description="The title that calendar programs show.")
     starts_at: datetime | None = strawberry.field(description="When it begins; of a series its first occurrence.")
@@ -62,7 +64,9 @@ class PreviewedActivity:
 
 @strawberry.type(description="An activity that the feed does not show.")
 class LeftOutActivity:
-    activity_id: strawberry.ID = strawberry.field(description="The activity.")
+    activity_id: strawberry.ID | None = strawberry.field(
+        description="The activity; null if it is somebody's private one."
+    )
     type: ActivityType = strawberry.field(description="What it is.")
     title: str | None = strawberry.field(description="Its title; null if it is somebody else's private one.")
     reason: LeftOutReason = strawberry.field(description="Why it is left out.")
@@ -105,6 +109,8 @@ async def preview(context: Context, feed: Feed, first: int) -> FeedPreview:
     async with context.pool.acquire() as conn:
         ids = [part.row.activity_id for part in shown] + left_out
         activities = {record.id: record for record in await list_activities(conn, feed.account_id, ids)}
+    seen = {row.activity_id: row.revision for row in rows.activities}
+    activities = {id_: record for id_, record in activities.items() if seen[id_] == record.revision}
     return FeedPreview(
         name=clean(feed.name),
         description=description(content),
@@ -133,7 +139,7 @@ def _shown(feed: Feed, part: Component, activity: ActivityRecord) -> PreviewedAc
     shown = feed.shown(part.row)
     starts, ends = time_span(activity) if has_time(activity) else (None, None)
     return PreviewedActivity(
-        activity_id=strawberry.ID(to_base64("Activity", str(activity.id))),
+        activity_id=_node_id(feed, activity),
         type=ActivityType(activity.type),
         title=feed.style.say("Busy") if shown.busy else title(activity, feed.style, shown),
         starts_at=starts if isinstance(starts, datetime) else None,
@@ -147,13 +153,21 @@ def _shown(feed: Feed, part: Component, activity: ActivityRecord) -> PreviewedAc
 
 
 def _left_out(feed: Feed, activity: ActivityRecord, content: FeedContent) -> LeftOutActivity:
-    is_hidden = activity.private and activity.owner_id != feed.user_id
     return LeftOutActivity(
-        activity_id=strawberry.ID(to_base64("Activity", str(activity.id))),
+        activity_id=_node_id(feed, activity),
         type=ActivityType(activity.type),
-        title=None if is_hidden else shortened(activity.title, LONGEST_LINE),
+        title=None if _is_hidden(feed, activity) else shortened(activity.title, LONGEST_LINE),
         reason=LeftOutReason(content.left_out[activity.id]),
     )
+
+
+def _node_id(feed: Feed, activity: ActivityRecord) -> strawberry.ID | None:
+    return None if _is_hidden(feed, activity) else strawberry.ID(to_base64("Activity", str(activity.id)))
+
+
+def _is_hidden(feed: Feed, activity: ActivityRecord) -> bool:
+    """Whether it is somebody else's private one."""
+    return activity.private and activity.owner_id != feed.user_id
 
 
 def _counts(content: FeedContent) -> list[LeftOutCount]:

@@ -42,7 +42,7 @@ class SelectedActivity:
     placings: int  # counts what changed about the calendars that it stands in
     placed_at: datetime | None
     reason: str | None  # why it is left out, in the words of REASON; None: it is shown
-    begins_at: datetime | None  # when it is shown; of a day, its midnight in UTC; None: a series
+    begins_at: datetime | None  # when it is shown; of a day about its midnight, by the viewer's clock; None: a series
     due_at: datetime | None
     due_on: date | None
     is_task: bool
@@ -95,7 +95,8 @@ async def select_activities(conn: Conn, selection: Selection, *, left_out: bool)
     """The activities of the calendars, each once, by id: what is shown, and if asked for what is `left_out` too."""
     sql = f"""
         SELECT a.id AS activity_id, a.revision, a.changed_at, a.placings, a.placed_at, r.reason,
-               CASE WHEN NOT t.series THEN coalesce(t.begins_at, t.begins_on::timestamp AT TIME ZONE 'UTC') END,
+               CASE WHEN NOT t.series
+                    THEN coalesce(t.begins_at, $10::timestamptz + (t.begins_on - $7::date) * interval '24 hours') END,
                a.due_at, a.due_on, a.type = 'TASK', r.overdue, t.busy, t.own, n.calendars, n.colors, o.name AS owner,
                v.variant, CASE WHEN t.series OR f.day IS NOT NULL THEN $7::date END AS day,
                f.activity_id IS NOT NULL AS is_rendered, f.ics

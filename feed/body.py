@@ -85,7 +85,7 @@ async def read_rows(conn: Conn, feed: Feed, *, left_out: bool = False) -> FeedRo
 async def feed_content(rows: FeedRows, pool: Pool, limits: FeedLimits) -> FeedContent:
     """What the feed holds of its rows; what had to be rendered for it is kept for the next poll."""
     feed, wanted = rows.feed, [row for row in rows.activities if row.reason is None]
-    rendered = await _render(rows, [row for row in wanted if row.begins_at is None])
+    rendered = await _render(rows, [row for row in wanted if row.begins_at is None], slice_size=1)
     pieces = [piece for row in rendered.values() for piece in series_pieces(feed, row)]
     pieces += [Piece(row.begins_at, row) for row in wanted if row.begins_at]
     pieces = by_importance(pieces, feed)
@@ -133,7 +133,8 @@ def feed_octets(content: FeedContent, limits: FeedLimits) -> bytes:
         refresh=limits.refresh,
         publishes=feed.style.options.participants == "DESCRIPTION",
     )
-    return document(head, feed.style.window.years, components or [nothing_planned(feed.id, feed.changed_at, say)])
+    nothing = nothing_planned(feed.id, feed.style.window.first, feed.changed_at, say)
+    return document(head, feed.style.window.years, components or [nothing])
 
 
 def description(content: FeedContent) -> str:
@@ -160,12 +161,14 @@ def _filled(feed: Feed, piece: Piece, rendered: SelectedActivity) -> Piece:
     return piece._replace(octets=stamped(rendered.ics, feed.stamp(rendered)) if rendered.ics else b"")
 
 
-async def _render(rows: FeedRows, wanted: Sequence[SelectedActivity]) -> dict[UUID, SelectedActivity]:
+async def _render(
+    rows: FeedRows, wanted: Sequence[SelectedActivity], slice_size: int = SLICE
+) -> dict[UUID, SelectedActivity]:
     """Those activities, rendered if they are not yet: beside the loop, in slices, so that feeds take turns."""
     rendered = {row.activity_id: row for row in wanted}
     missing = [row for row in wanted if not row.is_rendered]
-    for start in range(0, len(missing), SLICE):
-        slice_ = missing[start : start + SLICE]
+    for start in range(0, len(missing), slice_size):
+        slice_ = missing[start : start + slice_size]
         fresh = await asyncio.get_running_loop().run_in_executor(RENDERER, _render_slice, rows, slice_)
         rendered |= {row.activity_id: row for row in fresh}
     return rendered

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -55,10 +55,10 @@ def stamped(fragment: bytes, stamp: Stamp) -> bytes:
     return BEGIN.sub(lambda begin: begin[0] + lines, fragment)
 
 
-def nothing_planned(feed_id: UUID, since: datetime, say: Words) -> bytes:
+def nothing_planned(feed_id: UUID, day: date, since: datetime, say: Words) -> bytes:
     """What a feed without activities holds: Evolution keeps stale ones if a calendar has no component at all."""
     text = say("This calendar has no entries at the moment.")
-    return _all_day(f"nothing-planned-{feed_id}", since, say("Nothing planned"), text)
+    return _all_day(f"nothing-planned-{feed_id}", day, since, say("Nothing planned"), text)
 
 
 def notice(link_id: UUID, ended_at: datetime, say: Words) -> bytes:
@@ -68,7 +68,9 @@ def notice(link_id: UUID, ended_at: datetime, say: Words) -> bytes:
         "Open the calendar feeds in your CRM, copy your new link and subscribe to it; then remove this calendar."
     )
     head = Head(name=say("Calendar link ended"), description=summary)
-    return document(head, range(0), [_all_day(f"notice-{link_id}", ended_at, summary, text)])
+    return document(
+        head, range(0), [_all_day(f"notice-{link_id}", ended_at.astimezone(UTC).date(), ended_at, summary, text)]
+    )
 
 
 def _head(head: Head) -> bytes:
@@ -104,8 +106,7 @@ def _vtimezones(body: bytes, years: range) -> Sequence[bytes]:
     return [defined for name in names if (defined := one_rule(name, years))]
 
 
-def _all_day(uid: str, at: datetime, summary: str, description: str) -> bytes:
-    day = at.astimezone(UTC).date()
+def _all_day(uid: str, day: date, at: datetime, summary: str, description: str) -> bytes:
     event = Event()
     event.add("UID", uid)
     event.add("DTSTAMP", at)

@@ -77,12 +77,12 @@ class Feed:
     def stamp(self, row: SelectedActivity) -> Stamp:
         """Which state of the activity this feed shows; any change of what it says there raises both numbers.
 
-        SEQUENCE is the sum of what counts changes: of the activity, of the link's style and, where calendars are named,
-        of its placings. A task counts double, so that falling overdue has a number of its own. To each time the other
-        counts are added as seconds, so that two changes within one second differ.
+        SEQUENCE is the sum of what counts changes: of the activity, of the link's style and, in a feed of several
+        calendars, of its placings. A task counts double, so that falling overdue has a number of its own. To each time
+        the other counts are added as seconds, so that two changes within one second differ.
         """
         changes = [(row.changed_at, row.revision), (self.styled_at, self.style_revision)]
-        if self._names_calendars:
+        if self.calendar_name is None:
             changes.append((row.placed_at, row.placings))
         total = sum(count for _, count in changes)
         times = [time + (total - count) * SECOND for time, count in changes if time]

@@ -17,9 +17,9 @@ from db.activities import Activity, ActivityRecord, Participant
 from feed.colors import css_name
 from feed.recurring.series import Occurrence, RuledSeries, occurrences, ruled
 from feed.style import Shown, Style
-from feed.text import Text, clean, shortened
+from feed.text import Text, shortened
 from feed.window import When
-from feed.wording import LONGEST_LINE, ascii_url, category, description, participants, title
+from feed.wording import LONGEST_LINE, LONGEST_NAME, ascii_url, category, description, participants, title
 
 MOMENT = timedelta(minutes=15)  # what has no length of its own is shown as so long: DTEND must lie after DTSTART
 DAY = timedelta(days=1)
@@ -171,7 +171,9 @@ def _describe(part: Component, activity: ActivityRecord, style: Style, shown: Sh
 def _categories(*names: str) -> vCategory:
     """Without what some programs take for the end of a category, escaped or not."""
     categories = vCategory([])
-    categories.cats = [Text(" ".join(NOT_IN_CATEGORIES.sub(" ", clean(name)).split())) for name in names]
+    categories.cats = [
+        Text(" ".join(NOT_IN_CATEGORIES.sub(" ", shortened(name, LONGEST_NAME)).split())) for name in names
+    ]
     return categories
 
 
@@ -199,7 +201,8 @@ def _series(activity: ActivityRecord, recurrence: Mapping[str, Any], style: Styl
         return
     for occurrence in occurrences(recurrence, style.window, with_cancelled=with_cancelled):
         single, as_shown = _single(activity, occurrence, shown)
-        yield component(single, style, as_shown, f"{uid(activity, shown)}-{_stamp(occurrence.original)}")
+        if not _is_nothing(single, as_shown):
+            yield component(single, style, as_shown, f"{uid(activity, shown)}-{_stamp(occurrence.original)}")
 
 
 def _ruled(activity: ActivityRecord, series: RuledSeries, style: Style, shown: Shown) -> Iterator[Component]:
@@ -207,14 +210,22 @@ def _ruled(activity: ActivityRecord, series: RuledSeries, style: Style, shown: S
     first = Occurrence(series.starts, series.starts, series.ends, None)
     master = component(_single(activity, first, shown)[0], style, shown, uid(activity, shown))
     master.add("RRULE", vRecur.from_ical(series.rrule))
-    for excluded in series.excluded:
+    changes = [(occurrence.original, *_single(activity, occurrence, shown)) for occurrence in series.overrides]
+    nothing = [original for original, single, as_shown in changes if _is_nothing(single, as_shown)]
+    for excluded in (*series.excluded, *nothing):
         master.add("EXDATE", [excluded])
     yield master
-    for occurrence in series.overrides:
-        single, as_shown = _single(activity, occurrence, shown)
+    for original, single, as_shown in changes:
+        if original in nothing:
+            continue
         changed = component(single, style, as_shown, uid(activity, shown))
-        changed.add("RECURRENCE-ID", occurrence.original)
+        changed.add("RECURRENCE-ID", original)
         yield changed
+
+
+def _is_nothing(single: ActivityRecord, shown: Shown) -> bool:
+    """Whether somebody else's private occurrence is cancelled: it keeps nobody busy."""
+    return shown.busy and single.status == "CANCELLED"
 
 
 def _single(activity: ActivityRecord, occurrence: Occurrence, shown: Shown) -> tuple[ActivityRecord, Shown]:

@@ -4,7 +4,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 from db.fragments import SelectedActivity
@@ -12,7 +12,7 @@ from feed.document import BEGIN, stamped
 from feed.feeds import Feed
 
 RULE = re.compile(rb"^RRULE:", re.MULTILINE)
-BEGINS = re.compile(rb"^(?:DTSTART|DUE)(?:;[^:\r\n]*)?:([0-9]{8})", re.MULTILINE)
+BEGINS = re.compile(rb"^(?:DTSTART|DUE)(?:;[^:\r\n]*)?:([0-9]{8}(?:T[0-9]{6}Z?)?)", re.MULTILINE)
 MOST_HEAD = 10_000  # octets kept for the head and the time zones of a feed
 
 
@@ -36,10 +36,11 @@ class Piece(NamedTuple):
 
 
 class Room:
-    """What a feed may hold. It takes no more once one event finds no room; a series with its rule may be too large."""
+    """What a feed may hold. It takes no more once one event finds no room; what is too large for any is passed over."""
 
     def __init__(self, limits: FeedLimits) -> None:
         self._events, self._octets = limits.most_events, limits.most_bytes - MOST_HEAD
+        self._most_octets = self._octets
         self.taken: list[Piece] = []
         self.is_full = False
 
@@ -52,7 +53,7 @@ class Room:
             self._events -= piece.events
             self._octets -= size
             self.taken.append(piece)
-        elif piece.events == 1:
+        elif piece.events == 1 and size <= self._most_octets:
             self.is_full = True
 
 
@@ -73,11 +74,15 @@ def series_pieces(feed: Feed, series: SelectedActivity) -> list[Piece]:
     if RULE.search(octets):
         return [Piece(feed.today_at, series, 0, len(starts), octets)]
     parts = [octets[start:end] for start, end in zip(starts, [*starts[1:], None], strict=True)] if starts else []
-    return [Piece(_begins_at(part), series, place, 1, part) for place, part in enumerate(parts)]
+    return [Piece(_begins_at(part, feed), series, place, 1, part) for place, part in enumerate(parts)]
 
 
-def _begins_at(octets: bytes) -> datetime:
-    """About when the component begins: the midnight in UTC of the day that it names."""
+def _begins_at(octets: bytes, feed: Feed) -> datetime:
+    """When the component begins; of a day about its midnight by the user's clock."""
     found = BEGINS.search(octets)
     assert found  # nothing is rendered without a time
-    return datetime.strptime(f"{found[1].decode()}+0000", "%Y%m%d%z")
+    text, window = found[1].decode(), feed.style.window
+    if len(text) == len("20260302"):
+        return feed.today_at + (date.fromisoformat(text) - window.today)
+    when = datetime.fromisoformat(text)
+    return when if when.tzinfo else when.replace(tzinfo=window.zone)

@@ -18,7 +18,7 @@ from feed.body import feed_content, feed_octets, read_gate_feed
 from feed.document import notice
 from feed.feeds import Feed, gate_feed
 from feed.room import FeedLimits
-from feed.style import FORMAT
+from feed.style import FORMAT, ZONES
 from feed.tokens import FeedToken, Keyring
 from feed.urls import file_name
 from feed.words import words
@@ -120,7 +120,7 @@ def etag(gate: Gate, feed: Feed, limits: FeedLimits) -> str:
 
     A version's time stands beside its number: a database that was restored gives the same number to other content.
     """
-    content = (FORMAT, gate.link_changed_at, gate.user_changed_at, feed.style.window.today, limits)
+    content = (FORMAT, ZONES, gate.link_changed_at, gate.user_changed_at, feed.style.window.today, limits)
     calendars = (gate.calendar_ids, gate.calendar_versions, gate.calendar_times)
     return hashlib.sha256(repr((gate.link_id, content, calendars)).encode()).hexdigest()[:32]
 

@@ -1,6 +1,7 @@
 """How a feed is written: the options of its link, the language of its user, and the days that it shows."""
 
 from dataclasses import dataclass
+from importlib.metadata import version
 from zoneinfo import ZoneInfo
 
 from feed.options import FeedOptions
@@ -8,7 +9,8 @@ from feed.vtimezone import one_rule
 from feed.window import Window
 from feed.words import Words
 
-FORMAT = 2  # raise it with every change of what `feed.render` writes, and all is rendered anew
+FORMAT = 2  # raise it with every change of what `feed.render` or `locale` writes, and all is rendered anew
+ZONES = version("tzdata")  # the laws of the zones by which times are written
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,5 +58,5 @@ class Style:
 
     @property
     def _variant(self) -> str:
-        zone = f"{self.zone.key} {self.window.years.start}-{self.window.years.stop}" if self.zone else "UTC"
+        zone = f"{self.zone.key} {ZONES} {self.window.years.start}-{self.window.years.stop}" if self.zone else "UTC"
         return f"{FORMAT} {self.say.language} {self.options.tasks_as} {zone}"

@@ -14,7 +14,7 @@ from feed.words import Words
 OPEN, COMPLETED, OVERDUE = "☐ ", "☑ ", "! "
 PARTSTATS = {"ACCEPTED": "ACCEPTED", "DECLINED": "DECLINED", "TENTATIVE": "TENTATIVE"}
 EMAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+")
-LONGEST_LINE, LONGEST_DESCRIPTION, LONGEST_URL = 1_000, 8_000, 2_000  # characters
+LONGEST_LINE, LONGEST_NAME, LONGEST_DESCRIPTION, LONGEST_URL = 1_000, 200, 8_000, 2_000  # characters
 MOST_PARTICIPANTS = 100
 
 
@@ -39,7 +39,7 @@ def title(activity: ActivityRecord, style: Style, shown: Shown) -> str:
     if activity.status == "CANCELLED":
         text = style.say("Cancelled: {title}", title=text)
     names = {"CALENDAR": ", ".join(shown.calendars), "OWNER": shown.owner or "", "NOTHING": ""}
-    name = clean(names[style.options.title_with])
+    name = shortened(names[style.options.title_with], LONGEST_NAME)
     return style.say("{name}: {title}", name=name, title=text) if name else text
 
 

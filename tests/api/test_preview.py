@@ -7,7 +7,7 @@ import pytest
 from strawberry.relay import to_base64
 
 from db.activities import Activity
-from tests.feed.subscription import DAY, Subscription, subscribe, weekly
+from tests.feed.subscription import DAY, Subscription, stay_in_today, subscribe, weekly
 from tests.seed import HOUR, NOW, Seed, Service, meeting, plant, running_service, task, user_node
 
 PREVIEW = """
@@ -24,7 +24,7 @@ DESCRIPTION = "Meetings, calls and tasks from the CRM. Read-only. Shows 90 days 
 
 @pytest.fixture(autouse=True)
 async def today_is_the_day_of_now(seed: Seed) -> None:
-    await seed.conn.execute("UPDATE users SET time_zone = 'UTC'")
+    await stay_in_today(seed)
 
 
 async def preview(service: Service, seed: Seed, **said: Any) -> Any:
@@ -123,7 +123,7 @@ async def test_reason_for_which_an_activity_is_left_out_is_told(
     assert b"Secret" not in await link.read()
 
 
-@pytest.mark.parametrize(("count", "status"), [(1, 200), (2, 503)])
+@pytest.mark.parametrize(("count", "status"), [(1, 200), (9, 200), (10, 503)])
 async def test_feed_of_which_nothing_can_be_rendered_is_previewed(
     seed: Seed, service: Service, count: int, status: int
 ) -> None:

@@ -32,6 +32,12 @@ async def revision(conn: Conn) -> tuple[int, datetime]:
     return row["revision"], row["changed_at"]
 
 
+async def placings(conn: Conn) -> tuple[int, datetime | None]:
+    row = await conn.fetchrow("SELECT placings, placed_at FROM activities")
+    assert row is not None
+    return row["placings"], row["placed_at"]
+
+
 async def until_somebody_waits(dsn: str) -> None:
     """Until a connection of this database waits for a lock."""
     waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
@@ -129,6 +135,134 @@ async def test_renamed_or_recoloured_calendar_is_raised(seed: Seed) -> None:
     await seed.conn.execute("UPDATE calendars SET color = '#000000' WHERE id = $1", seed.own)
     await seed.conn.execute("UPDATE calendars SET name = 'Anna' WHERE id = $1", seed.own)
     assert await versions(seed) == (3, 1)
+
+
+# ---- placings
+
+
+ENTER = "INSERT INTO calendar_entries SELECT $1, unnest($2::uuid[]), id FROM activities"
+LEAVE = "DELETE FROM calendar_entries WHERE account_id = $1 AND calendar_id = ANY ($2::uuid[])"
+
+
+async def test_new_activity_has_no_placings_in_however_many_calendars_it_is_entered_at_once(seed: Seed) -> None:
+    await upsert_activities(seed.conn, seed.account_id, [meeting()], NOW)
+    assert await placings(seed.conn) == (0, None)
+    await seed.conn.execute(ENTER, seed.account_id, [seed.own, seed.team])
+    assert await placings(seed.conn) == (0, None)
+
+
+async def test_each_calendar_entered_or_left_beside_another_one_is_counted(seed: Seed) -> None:
+    await seed.write(meeting())
+    before = await revision(seed.conn)
+    found = [await placings(seed.conn)]
+    third = await add_calendar(seed.conn, seed.account_id, NOW, name="Third")
+    for sql, calendars in (
+        (ENTER, [seed.team, third]),
+        (LEAVE, [seed.own]),
+        (LEAVE, [seed.team]),
+        (ENTER, [seed.own]),
+    ):
+        await seed.conn.execute(sql, seed.account_id, calendars)
+        found.append(await placings(seed.conn))
+    assert [count for count, _ in found] == [0, 1, 2, 3, 4]
+    times = [time for _, time in found if time]
+    assert times == sorted(set(times))
+    assert (len(times), {time.microsecond for time in times}) == (4, {0})
+    assert await revision(seed.conn) == before
+
+
+async def test_activity_that_leaves_its_only_calendar_and_comes_back_is_not_counted(seed: Seed) -> None:
+    await seed.write(meeting())
+    for sql in (LEAVE, ENTER):
+        await seed.conn.execute(sql, seed.account_id, [seed.own])
+    assert await placings(seed.conn) == (0, None)
+
+
+async def test_entry_that_is_there_already_is_not_counted(seed: Seed) -> None:
+    await seed.write(meeting(), calendars=(seed.own, seed.team))
+    before = await placings(seed.conn)
+    await seed.write(meeting(), calendars=(seed.own, seed.team))
+    assert await placings(seed.conn) == before
+
+
+async def test_activity_moved_by_sql_is_counted(seed: Seed) -> None:
+    await seed.write(meeting())
+    await seed.conn.execute("UPDATE calendar_entries SET calendar_id = $1", seed.team)
+    count, placed_at = await placings(seed.conn)
+    assert count > 0
+    assert placed_at
+    assert (await revision(seed.conn))[0] == 0
+
+
+async def test_calendar_renamed_or_recoloured_is_counted_by_the_activities_that_stand_in_it(seed: Seed) -> None:
+    await seed.write(meeting())
+    await seed.write(task(), calendars=(seed.team,))
+    before = await seed.conn.fetch("SELECT revision, changed_at FROM activities ORDER BY external_id")
+    sql = "SELECT placings FROM activities ORDER BY external_id"
+    found = []
+    for change in ("name = 'Anna'", "color = '#000000'", "color = NULL", "name = 'Anna'", "external_id = 'a'"):
+        await seed.conn.execute(f"UPDATE calendars SET {change} WHERE id = $1", seed.own)
+        found.append([row["placings"] for row in await seed.conn.fetch(sql)])
+    assert found == [[1, 0], [2, 0], [3, 0], [3, 0], [3, 0]]
+    assert await seed.conn.fetch("SELECT revision, changed_at FROM activities ORDER BY external_id") == before
+
+
+async def test_number_that_a_writer_gives_the_placings_counts_as_one(seed: Seed) -> None:
+    await seed.write(meeting())
+    await seed.conn.execute("UPDATE activities SET placings = 99, placed_at = '2001-01-01Z'")
+    count, placed_at = await placings(seed.conn)
+    assert count == 1
+    assert placed_at
+    assert placed_at >= NOW.replace(hour=0)
+    await seed.conn.execute("UPDATE activities SET placed_at = NULL")
+    assert await placings(seed.conn) == (1, placed_at)
+
+
+async def test_deletion_of_a_calendar_is_counted_by_what_stands_in_another_too(seed: Seed) -> None:
+    await seed.write(meeting(), calendars=(seed.own, seed.team))
+    before = (await placings(seed.conn))[0]
+    await seed.conn.execute("DELETE FROM calendars WHERE id = $1", seed.team)
+    assert (await placings(seed.conn))[0] == before + 1
+
+
+async def test_renames_entries_and_changes_at_once_do_not_deadlock(seed: Seed, dsn: str) -> None:
+    made = [meeting(f"m{n}") for n in range(20)]
+    await seed.write(*made, calendars=(seed.own, seed.team))
+    third = await add_calendar(seed.conn, seed.account_id, NOW, name="Third")
+    entered = "SELECT $1::uuid, $2::uuid, id FROM activities ORDER BY md5(id::text) ON CONFLICT DO NOTHING"
+    leave = "DELETE FROM calendar_entries WHERE account_id = $1 AND calendar_id = $2"
+    rename = "UPDATE calendars SET name = name || '!' WHERE account_id = $1 AND id = $2"
+    lock = "SELECT id FROM activities WHERE account_id = $1 AND $2::uuid IS NOT NULL ORDER BY id FOR NO KEY UPDATE"
+    change = "UPDATE activities SET title = title || '!' WHERE account_id = $1 AND $2::uuid IS NOT NULL"
+
+    async def write(calendar_id: UUID, *statements: str) -> None:
+        conn = await asyncpg.connect(dsn)
+        for _ in range(8):
+            async with conn.transaction():
+                for sql in statements:
+                    await conn.execute(sql, seed.account_id, calendar_id)
+        await conn.close()
+
+    await asyncio.gather(
+        *(write(calendar_id, rename) for calendar_id in (seed.own, seed.team, third)),
+        write(third, f"INSERT INTO calendar_entries {entered}"),
+        write(third, leave),
+        write(third, lock, change),
+    )
+
+
+# ---- what is in no feed
+
+
+async def test_key_of_the_crm_and_zone_of_planning_raise_nothing(seed: Seed) -> None:
+    await seed.write(meeting(), calendars=(seed.own, seed.team))
+    before, raised = await revision(seed.conn), await versions(seed)
+    counted = await placings(seed.conn)
+    await seed.conn.execute("UPDATE activities SET external_id = 'other', time_zone = 'Asia/Tokyo'")
+    await seed.conn.execute("UPDATE activities SET external_id = NULL, time_zone = NULL")
+    assert (await revision(seed.conn), await versions(seed), await placings(seed.conn)) == (before, raised, counted)
+    await seed.conn.execute("UPDATE activities SET external_id = 'third', title = 'Other'")
+    assert (await revision(seed.conn))[0] == before[0] + 1
 
 
 async def test_rolled_back_change_raises_nothing(seed: Seed) -> None:

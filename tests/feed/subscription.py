@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,10 +14,11 @@ from db.users import UserRecord
 from feed.body import feed_content, feed_octets, read_gate_feed
 from feed.room import FeedLimits
 from feed.tokens import FeedToken, Keyring
-from tests.seed import HOUR, NOW, SECRET_KEY, Service, calendar_node
+from tests.seed import HOUR, NOW, SECRET_KEY, Seed, Service, calendar_node
 
 DAY = timedelta(days=1)
 BERLIN = ZoneInfo("Europe/Berlin")  # Anna's zone
+QUIET_ZONE = "UTC" if datetime.now(UTC).hour < 12 else "Etc/GMT+6"  # where the day of NOW lasts some hours yet
 HOST = "https://feeds.example.com"
 OPTIONS = """options {
     activityTypes tasksAs detail daysBack daysAhead timeStyle participants completedTasks cancelled reminderMinutes
@@ -138,6 +139,11 @@ def token_of(url: str) -> FeedToken:
     return token
 
 
+async def stay_in_today(seed: Seed) -> None:
+    """Let all users live where it is the day of NOW, and is not about to be the next one."""
+    await seed.conn.execute("UPDATE users SET time_zone = $1", QUIET_ZONE)
+
+
 async def gate_of(conn: Conn, link: Subscription) -> Gate:
     token = token_of(link.url)
     gate = await get_gate(conn, token.account_id, token.link_id, token.generation)
@@ -145,10 +151,10 @@ async def gate_of(conn: Conn, link: Subscription) -> Gate:
     return gate
 
 
-async def octets_at(dsn: str, url: str, now: datetime) -> bytes:
+async def octets_at(dsn: str, url: str, now: datetime, limits: FeedLimits = FeedLimits()) -> bytes:  # noqa: B008  # frozen
     """The feed at some other time than the present."""
     async with create_pool(dsn) as pool:
         async with pool.acquire() as conn:
             found = await read_gate_feed(conn, token_of(url), now)
         assert found
-        return feed_octets(await feed_content(found[1], pool, FeedLimits()), FeedLimits())
+        return feed_octets(await feed_content(found[1], pool, limits), limits)

@@ -4,15 +4,17 @@ import asyncio
 import hashlib
 import os
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from db.activities import Activity
 from db.calendars import add_calendar, grant_access
-from tests.feed.subscription import DAY, octets_at, parts, subscribe, titled, weekly
+from feed.room import FeedLimits
+from tests.feed.subscription import BERLIN, DAY, octets_at, parts, stay_in_today, subscribe, titled, weekly
 from tests.seed import HOUR, NOW, Seed, Service, meeting, running_service, task
 
 PREVIEW = """
@@ -24,7 +26,7 @@ NOTHING: dict[str, Any] = {"exclusion_rules": [], "dates": [], "excluded_dates":
 
 @pytest.fixture(autouse=True)
 async def today_is_the_day_of_now(seed: Seed) -> None:
-    await seed.conn.execute("UPDATE users SET time_zone = 'UTC'")
+    await stay_in_today(seed)
 
 
 def on(day: int, **said: Any) -> Activity:
@@ -97,24 +99,133 @@ async def test_feed_of_many_bytes_loses_the_far_past_first(seed: Seed, dsn: str)
     assert preview["leftOutCounts"] == [{"reason": "OVER_CAP", "count": 21 - len(kept)}]
 
 
-@pytest.mark.parametrize(("most", "titles", "events"), [(12, {"☐ Each", "+1"}, 11), (10, {"☐ Each"}, 10)])
-async def test_series_counts_each_of_its_occurrences(
-    seed: Seed, dsn: str, most: int, titles: set[str], events: int
+@pytest.mark.parametrize("ahead", [{}, {"description": "ü" * 8_000}])
+async def test_feed_takes_nothing_less_important_than_the_event_that_finds_no_room(
+    seed: Seed, dsn: str, ahead: dict[str, Any]
 ) -> None:
-    await seed.write(task(title="Each", due_at=NOW, recurrence=deadlines()), on(1))
-    async with running_service(dsn, max_events=most) as service:
-        link = await subscribe(service, seed.anna, seed.own, options={"daysBack": 0, "daysAhead": 9})
-        assert set(await link.titles()) == titles
+    """Or programs would show days as free that are not."""
+    await seed.write(*(on(day, description="ü" * 8_000) for day in range(1, 6)), on(6, **ahead), on(7), on(-1))
+    async with running_service(dsn, max_bytes=100_000) as service:
+        link = await subscribe(service, seed.anna, seed.own)
+        titles, said = await link.titles(), described(await link.read())
         preview = await previewed(service, seed)
-    assert (preview["eventCount"], preview["activityCount"]) == (events, len(titles))
-    assert sorted(said["title"] for said in preview["activities"]) == sorted(titles)
+    taken = 5 if ahead else 8
+    assert titles == sorted(f"{day:+}" for day in [1, 2, 3, 4, 5, 6, 7, -1][:taken])
+    assert said == {WHOLE + (FULL.format("3 entries are") if ahead else "")}
+    assert preview["leftOutCounts"] == ([{"reason": "OVER_CAP", "count": 3}] if ahead else [])
 
 
-async def test_series_that_alone_is_too_large_empties_no_feed(seed: Seed, dsn: str) -> None:
-    await seed.write(task(title="Each", due_at=NOW, recurrence=deadlines()), on(1), on(2))
-    async with running_service(dsn, max_events=9) as service:
-        link = await subscribe(service, seed.anna, seed.own, options={"daysBack": 0, "daysAhead": 9})
-        assert {"+1", "+2"} <= set(await link.titles())
+def dates(octets: bytes, title: str) -> list[int]:
+    """The days, counted from today, on which something so titled begins."""
+    found = [part["DTSTART"] for part in parts(octets) if part["SUMMARY"] == title]
+    return sorted((datetime.strptime(text[:8], "%Y%m%d").date() - NOW.date()).days for text in found)  # noqa: DTZ007
+
+
+EXPANDED = [  # the most events, the days of the series' occurrences that are shown, the single ones
+    (30, range(-3, 10), {"-2", "+1", "+20"}),
+    (14, range(-1, 10), {"-2", "+1", "+20"}),
+    (12, range(10), {"+1", "+20"}),
+    (11, range(10), {"+1"}),
+    (9, range(8), {"+1"}),
+    (2, range(2), set[str]()),
+    (1, range(1), set[str]()),
+]
+
+
+@pytest.mark.parametrize(("most", "days", "others"), EXPANDED)
+async def test_series_without_a_rule_counts_each_of_its_occurrences_in_its_time(
+    seed: Seed, dsn: str, most: int, days: range, others: set[str]
+) -> None:
+    recurrence = {**deadlines(), "ends": (NOW - 3 * DAY).isoformat(), "rules": ["FREQ=DAILY;COUNT=13"]}
+    later = HOUR + NOW  # than the occurrence of the day
+    await seed.write(
+        task(title="Each", due_at=NOW, recurrence=recurrence),
+        *(on(day, starts_at=later + day * DAY, ends_at=None) for day in (-2, 1, 20)),
+    )
+    async with running_service(dsn, max_events=most) as service:
+        link = await subscribe(service, seed.anna, seed.own)
+        octets = await link.read()
+        preview = await previewed(service, seed)
+    assert dates(octets, "☐ Each") == [*days]
+    assert {part["SUMMARY"] for part in parts(octets)} == {"☐ Each"} | others
+    left = 16 - len(days) - len(others)
+    entries = f"{left} {'entry is' if left == 1 else 'entries are'}"
+    assert described(octets) == {WHOLE + (FULL.format(entries) if left else "")}
+    assert (preview["eventCount"], preview["activityCount"]) == (len(days) + len(others), 1 + len(others))
+    hidden = 3 - len(others)  # of the series something is shown, so it is not left out
+    assert preview["leftOutCounts"] == ([{"reason": "OVER_CAP", "count": hidden}] if hidden else [])
+
+
+IN_THE_DAY = [("Etc/GMT+11", 12), ("America/New_York", 23), ("UTC", 0), ("Asia/Tokyo", 1), ("Etc/GMT-14", 12)]
+
+
+@pytest.mark.parametrize(("zone", "hour"), IN_THE_DAY)
+async def test_what_is_today_by_the_users_clock_is_to_come(
+    seed: Seed, service: Service, dsn: str, zone: str, hour: int
+) -> None:
+    day = date(2026, 3, 4)
+    now = datetime(day.year, day.month, day.day, hour, tzinfo=ZoneInfo(zone))
+    times = {"zone": zone, "ends": now.isoformat()}
+    no_time = {"starts_at": None, "ends_at": None}
+    await seed.write(
+        task("series", title="Each", due_at=now, recurrence={**NOTHING, **times, "rules": ["FREQ=DAILY;COUNT=1"]}),
+        meeting("day", title="Day", **no_time | {"starts_on": day}),
+        meeting("moment", title="Moment", starts_at=now.astimezone(UTC), ends_at=None),
+        meeting("later", title="Later", starts_at=(now + 3 * DAY).astimezone(UTC), ends_at=None),
+    )
+    link = await subscribe(service, seed.anna, seed.own)
+    await seed.conn.execute("UPDATE users SET time_zone = $1", zone)
+    octets = await octets_at(dsn, link.url, now, FeedLimits(most_events=3))
+    assert sorted(part["SUMMARY"] for part in parts(octets)) == ["Day", "Moment", "☐ Each"]
+
+
+def ruled_with_many_changes() -> dict[str, Any]:
+    """A rule of every day from today on, whose first five occurrences are changed."""
+    starts = NOW.astimezone(BERLIN)
+    zone = {"zone": "Europe/Berlin"}
+    changed = [
+        {**zone, "recurrence_id": (starts + n * DAY).isoformat(), "status": "CONFIRMED", "title": "Changed"}
+        for n in range(5)
+    ]
+    times = {"starts": starts.isoformat(), "ends": (starts + HOUR).isoformat()}
+    return {**NOTHING, **zone, **times, "rules": ["FREQ=DAILY"], "overrides": changed}
+
+
+@pytest.mark.parametrize(("most", "rules"), [(8, 1), (6, 1), (5, 0), (2, 0)])
+async def test_series_with_a_rule_is_taken_as_a_whole_or_skipped(seed: Seed, dsn: str, most: int, rules: int) -> None:
+    await seed.write(meeting("s", title="Ruled", recurrence=ruled_with_many_changes()), on(1), on(2))
+    async with running_service(dsn, max_events=most) as service:
+        link = await subscribe(service, seed.anna, seed.own)
+        octets = await link.read()
+        preview = await previewed(service, seed)
+    singles = min(2, most - 6 * rules)
+    titles = ["+1", "+2"][:singles] + ["Changed"] * 5 * rules + ["Ruled"] * rules
+    assert sorted(part["SUMMARY"] for part in parts(octets)) == titles
+    left = 3 - singles - rules
+    said = {0: "", 1: FULL.format("1 entry is"), 2: FULL.format("2 entries are")}[left]
+    assert described(octets) == {WHOLE + said}
+    assert preview["eventCount"] == len(titles)
+    assert preview["leftOutCounts"] == ([{"reason": "OVER_CAP", "count": left}] if left else [])
+
+
+@pytest.mark.parametrize("kind", ["ruled", "expanded"])
+async def test_series_that_alone_is_too_large_empties_no_feed(seed: Seed, dsn: str, kind: str) -> None:
+    series = {
+        "ruled": meeting("s", title="Each", description="ü" * 8_000, recurrence=ruled_with_large_changes()),
+        "expanded": task("s", title="Each", description="ü" * 8_000, due_at=NOW, recurrence=deadlines()),
+    }
+    await seed.write(series[kind], on(1), on(-1))
+    async with running_service(dsn, max_bytes=100_000) as service:
+        link = await subscribe(service, seed.anna, seed.own)
+        octets = await link.read()
+    titles = {part["SUMMARY"] for part in parts(octets)}
+    assert titles == ({"+1", "-1"} if kind == "ruled" else {"☐ Each", "+1"})
+    assert len(octets) <= 100_000
+
+
+def ruled_with_large_changes() -> dict[str, Any]:
+    recurrence = ruled_with_many_changes()
+    return {**recurrence, "overrides": [{**one, "description": "ü" * 8_000} for one in recurrence["overrides"]]}
 
 
 PLACELESS: dict[str, tuple[dict[str, Any], str]] = {
@@ -130,7 +241,9 @@ async def test_what_has_nothing_to_show_takes_no_place_of_what_has(seed: Seed, d
     async with running_service(dsn, max_events=2) as service:
         link = await subscribe(service, seed.anna, seed.own, options={"daysBack": 1})
         assert await link.titles() == ["+1", "+2"]
-        assert (await previewed(service, seed))["leftOutCounts"] == [{"reason": reason, "count": 2}]
+        preview = await previewed(service, seed)
+        assert described(await link.read()) == {WHOLE.replace("90 days", "1 day")}
+    assert preview["leftOutCounts"] == [{"reason": reason, "count": 2}]
 
 
 async def test_bad_activity_is_left_out_counted_and_logged_without_its_content(
@@ -145,6 +258,70 @@ async def test_bad_activity_is_left_out_counted_and_logged_without_its_content(
     bad = await seed.conn.fetchval("SELECT id FROM activities WHERE external_id = '+2'")
     assert f"activity_id={bad}" in said
     assert "Secret" not in said
+
+
+BAD: dict[str, Any] = {"rules": 7}
+MEMORY = """
+    SELECT f.revision, f.day, f.ics IS NULL AS is_memory FROM fragments f JOIN activities a ON a.id = f.activity_id
+     WHERE a.external_id = 'x'"""
+
+
+async def memory(seed: Seed) -> list[tuple[int, date | None, bool]]:
+    """The fragments of the activity "x": of what revision, held for what day, whether only as one without octets."""
+    return [tuple(row) for row in await seed.conn.fetch(MEMORY)]
+
+
+async def test_what_cannot_be_rendered_is_logged_once_a_day_and_revision(
+    seed: Seed, service: Service, dsn: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await seed.write(on(1), meeting("x", recurrence=BAD))
+    link, now = await subscribe(service, seed.anna, seed.own), datetime.now(UTC)
+    other = await subscribe(service, seed.anna, seed.own, name="other")
+
+    async def logged(moment: datetime) -> int:
+        for url in (link.url, link.url, other.url):
+            assert [part["SUMMARY"] for part in parts(await octets_at(dsn, url, moment))] == ["+1"]
+        return "".join(capsys.readouterr()).count("activity left out")
+
+    assert (await logged(now), await memory(seed)) == (1, [(0, NOW.date(), True)])
+    assert (await logged(now), await memory(seed)) == (0, [(0, NOW.date(), True)])
+    await seed.conn.execute("UPDATE activities SET recurrence = '{\"rules\": 8}' WHERE external_id = 'x'")
+    assert (await logged(now), await memory(seed)) == (1, [(1, NOW.date(), True)])
+    assert (await logged(now + DAY), await memory(seed)) == (1, [(1, NOW.date() + DAY, True)])
+    assert (await logged(now + DAY), await memory(seed)) == (0, [(1, NOW.date() + DAY, True)])
+
+
+async def test_what_could_not_be_rendered_is_shown_once_it_is_mended(seed: Seed, service: Service) -> None:
+    await seed.write(on(1), meeting("x", recurrence=BAD))
+    link = await subscribe(service, seed.anna, seed.own)
+    assert await link.titles() == ["+1"]
+    tag = (await link.poll()).headers["ETag"]
+    await seed.conn.execute("UPDATE activities SET recurrence = NULL WHERE external_id = 'x'")
+    assert (await link.poll(If_None_Match=tag)).status == 200
+    assert await link.titles() == ["+1", "Viewing"]
+    assert await memory(seed) == [(1, None, False)]
+
+
+@pytest.mark.parametrize(("recurrence", "day"), [(None, None), (weekly(), DAY)])
+async def test_memory_of_a_failure_lasts_a_day_and_is_replaced_by_what_is_rendered_then(
+    seed: Seed, service: Service, dsn: str, recurrence: dict[str, Any] | None, day: timedelta | None
+) -> None:
+    """As after a release that renders what the one before could not."""
+    await seed.write(on(1), meeting("x", recurrence=recurrence))
+    link, now = await subscribe(service, seed.anna, seed.own), datetime.now(UTC)
+
+    async def titles(moment: datetime) -> set[str]:
+        return {part["SUMMARY"] for part in parts(await octets_at(dsn, link.url, moment))}
+
+    assert await titles(now) == {"+1", "Viewing"}
+    sql = (
+        "UPDATE fragments f SET ics = NULL, day = $1 FROM activities a WHERE a.id = f.activity_id AND external_id = 'x'"
+    )
+    await seed.conn.execute(sql, NOW.date())
+    assert (await titles(now), await memory(seed)) == ({"+1"}, [(0, NOW.date(), True)])
+    rendered = [(0, NOW.date() + day if day else None, False)]
+    assert (await titles(now + DAY), await memory(seed)) == ({"+1", "Viewing"}, rendered)
+    assert (await titles(now), await memory(seed)) == ({"+1", "Viewing"}, rendered)
 
 
 async def test_feed_asks_to_be_polled_again_as_often_as_the_setting_says(seed: Seed, dsn: str) -> None:
@@ -290,7 +467,7 @@ async def test_fragment_of_a_series_holds_for_one_day(seed: Seed, service: Servi
         octets = await octets_at(dsn, link.url, moment)
         stored = [tuple(row) for row in await seed.conn.fetch(sql)]
         days.append((sorted(part.get("DTSTART", "") for part in parts(octets)), *stored))
-    today = now.date()
+    today = NOW.date()
     assert days[0] == days[1]
     assert [day[1][1] for day in days] == [None] * 4
     assert [day[2][1] for day in days] == [today, today, today + DAY, today + DAY]

@@ -172,7 +172,7 @@ HEADS: dict[str, dict[str, Any]] = {
     "meeting-of-a-calendar": {"name": "All; my, calendars", "color": "#FF8C00", "refresh": timedelta(minutes=15)},
 }
 FILES = {f"{name}.ics": feed(ics, **HEADS.get(name, {})) for name, ics in FRAGMENTS.items()}
-FILES["nothing-planned.ics"] = feed(nothing_planned(ID, AT, words("nl")))
+FILES["nothing-planned.ics"] = feed(nothing_planned(ID, AT.date(), AT, words("nl")))
 FILES["notice.ics"] = notice(ID, AT, words("en"))
 FILES["notice-in-german.ics"] = notice(ID, AT, words("de-CH"))
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
 
@@ -15,6 +16,7 @@ from db.links import GATE
 from db.pool import create_pool
 from feed.routes import last_modified
 from feed.tokens import FeedToken, Keyring
+from tests.feed.subscription import DAY, stay_in_today
 from tests.seed import (
     HOUR,
     NOW,
@@ -34,6 +36,11 @@ SENT_WITH_EVERYTHING = {
     "X-Robots-Tag": "noindex, nofollow",
     "Referrer-Policy": "no-referrer",
 }
+
+
+@pytest.fixture(autouse=True)
+async def today_is_the_day_of_now(seed: Seed) -> None:
+    await stay_in_today(seed)
 
 
 def titles(body: str) -> list[str]:
@@ -319,7 +326,7 @@ async def test_notes_and_what_has_no_time_are_left_out(seed: Seed, service: Serv
         meeting(title="Shown"),
         meeting("c", title="Cancelled", status="CANCELLED"),
         task("t1", title="No deadline"),
-        task("t2", title="Deadline", due_on=NOW.date()),
+        task("t2", title="Deadline", due_on=NOW.date() + DAY),
     )
     await seed.conn.execute("UPDATE activities SET type = 'NOTE', title = 'Note' WHERE external_id = 'm1'")
     body = await (await service.poll(await service.generate(seed.anna, seed.own))).text()
@@ -540,10 +547,44 @@ async def test_fragment_of_an_older_revision_never_replaces_a_newer_one(seed: Se
     assert titles(await (await service.poll(url)).text()) == ["Newer"]
 
 
-async def test_feed_of_which_nothing_can_be_rendered_is_a_failure_and_not_empty(seed: Seed, service: Service) -> None:
-    await seed.write(meeting(), meeting("m2"))
-    await seed.conn.execute("UPDATE activities SET recurrence = '{}'")
-    assert (await service.poll(await service.generate(seed.anna, seed.own))).status == 503
+async def write_bad(seed: Seed, count: int) -> None:
+    await seed.write(*(meeting(f"bad {n}", title="Secret", recurrence={"rules": 7}) for n in range(count)))
+
+
+async def test_memory_of_a_failure_never_replaces_a_rendered_fragment_of_its_revision(
+    seed: Seed, service: Service
+) -> None:
+    await seed.write(meeting())
+    url = await service.generate(seed.anna, seed.own)
+    await service.poll(url)
+    (known,) = await select_activities(seed.conn, seed.selection(seed.own), left_out=False)
+    for day in (NOW.date(), NOW.date() + 9 * DAY):
+        await save_fragments(seed.conn, seed.account_id, [replace(known, ics=None, day=day)])
+    assert [tuple(row) for row in await seed.conn.fetch("SELECT day, ics FROM fragments")] == [(None, known.ics)]
+
+
+async def test_feed_of_which_many_cannot_be_rendered_and_nothing_else_is_there_is_a_failure(
+    seed: Seed, service: Service
+) -> None:
+    await write_bad(seed, 10)
+    url = await service.generate(seed.anna, seed.own)
+    for _ in range(2):  # tried, then remembered
+        answer = await service.poll(url)
+        assert (answer.status, answer.headers["Retry-After"]) == (503, "60")
+    await seed.write(meeting())
+    answer = await service.poll(url)
+    assert (answer.status, titles(await answer.text())) == (200, ["Viewing"])
+
+
+@pytest.mark.parametrize("count", [1, 9])
+async def test_feed_of_which_only_a_few_cannot_be_rendered_and_nothing_else_is_there_is_empty(
+    seed: Seed, service: Service, count: int
+) -> None:
+    await write_bad(seed, count)
+    url = await service.generate(seed.anna, seed.own)
+    for _ in range(2):
+        answer = await service.poll(url)
+        assert (answer.status, titles(await answer.text())) == (200, ["Nothing planned"])
 
 
 async def test_stored_fragments_are_what_is_served(seed: Seed, service: Service) -> None:

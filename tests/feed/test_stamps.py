@@ -8,8 +8,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from db.activities import upsert_activities
 from db.calendars import add_calendar, grant_access
-from tests.feed.subscription import DAY, Subscription, parts, state, subscribe, weekly
+from tests.feed.subscription import DAY, Subscription, parts, state, stay_in_today, subscribe, weekly
 from tests.seed import NOW, Seed, Service, meeting, plant, task
 
 STYLES: list[dict[str, Any]] = [
@@ -38,6 +39,11 @@ def has_moved(before: tuple[int, str], after: tuple[int, str]) -> bool:
     return after != before
 
 
+@pytest.fixture(autouse=True)
+async def today_is_the_day_of_now(seed: Seed) -> None:
+    await stay_in_today(seed)
+
+
 @pytest.fixture
 async def link(seed: Seed, service: Service) -> Subscription:
     await seed.write(meeting(owner_id=seed.ben.id), calendars=(seed.own, seed.team))
@@ -53,6 +59,33 @@ async def test_change_of_style_moves_all_three_there_and_back(link: Subscription
     back = await link.state()
     assert has_moved(before, there)
     assert has_moved(there, back)
+
+
+@pytest.mark.parametrize("options", STYLES)
+async def test_change_of_style_moves_all_three_where_calendars_are_named_too(
+    seed: Seed, service: Service, link: Subscription, options: dict[str, Any]
+) -> None:
+    await seed.conn.execute("UPDATE calendars SET color = '#123456'")  # which counts as another placing
+    everything = await subscribe(service, seed.anna)
+    for one in (link, everything):
+        states = [await one.state()]
+        for change in (options, dict.fromkeys(options)):
+            await one.update(**change)
+            states.append(await one.state())
+        assert all(has_moved(before, after) for before, after in pairwise(states))
+
+
+@pytest.mark.parametrize("option", [{"tasksAs": "TODO"}, {"detail": "BUSY"}])
+async def test_overdue_task_whose_mark_is_not_shown_any_more_moves_forwards(
+    seed: Seed, service: Service, option: dict[str, Any]
+) -> None:
+    await seed.write(task(due_on=NOW.date() - 3 * DAY, title="Offer"))
+    link = await subscribe(service, seed.anna, seed.own)
+    states = [await link.state()]
+    for change in (option, dict.fromkeys(option)):
+        await link.update(**change)
+        states.append(await link.state())
+    assert all(has_moved(before, after) for before, after in pairwise(states))
 
 
 @pytest.mark.parametrize("options", CHOICES)
@@ -78,8 +111,26 @@ async def test_changes_within_one_second_differ_whatever_they_change(seed: Seed,
     assert all(has_moved(before, after) for before, after in pairwise(states))
 
 
-@pytest.mark.parametrize("ahead", ["feed_links SET styled_at", "activities SET changed_at"])
-async def test_changes_after_the_clock_was_set_back_still_differ(seed: Seed, link: Subscription, ahead: str) -> None:
+async def test_placings_within_one_second_differ_from_all_else(seed: Seed, service: Service) -> None:
+    await seed.write(meeting(), calendars=(seed.own, seed.team))
+    link = await subscribe(service, seed.anna)
+    states = [await link.state()]
+    for n in range(3):
+        for sql in (RETITLE, "UPDATE calendars SET color = '#00000{n}'", "UPDATE calendars SET name = '{n}' || id"):
+            await seed.conn.execute(sql.format(n=n))
+            states.append(await link.state())
+        await link.update(reminderMinutes=n)
+        states.append(await link.state())
+    assert all(has_moved(before, after) for before, after in pairwise(states))
+
+
+AHEAD = ["feed_links SET styled_at", "activities SET changed_at", "activities SET placed_at"]
+
+
+@pytest.mark.parametrize("ahead", AHEAD)
+async def test_changes_after_the_clock_was_set_back_still_differ(seed: Seed, service: Service, ahead: str) -> None:
+    await seed.write(meeting(), calendars=(seed.own, seed.team))
+    link = await subscribe(service, seed.anna)
     await link.update(reminderMinutes=1)
     await seed.conn.execute("SET session_replication_role = replica")
     await seed.conn.execute(f"UPDATE {ahead} = $1", NOW + 2 * DAY)
@@ -89,6 +140,8 @@ async def test_changes_after_the_clock_was_set_back_still_differ(seed: Seed, lin
         await link.update(reminderMinutes=n)
         states.append(await link.state())
         await seed.conn.execute(RETITLE)
+        states.append(await link.state())
+        await seed.conn.execute("UPDATE calendars SET name = name || '!'")
         states.append(await link.state())
     assert all(has_moved(before, after) for before, after in pairwise(states))
 
@@ -158,32 +211,99 @@ async def test_language_of_somebody_else_changes_nothing(seed: Seed, link: Subsc
     assert (await link.poll(If_None_Match=tag)).status == 304
 
 
-RENAMES = {
-    "owner": ("UPDATE users SET name = 'Renamed' WHERE name = 'Ben Okafor'", {"OWNER", "OWNER of all"}),
-    "nobody's owner": ("UPDATE users SET email = 'ben@example.org' WHERE name = 'Ben Okafor'", set[str]()),
-    "calendar": ("UPDATE calendars SET name = 'Renamed' WHERE name = 'Anna Müller'", {"CALENDAR", "CALENDAR of all"}),
-    "other calendar": ("UPDATE calendars SET name = 'Renamed' WHERE name = 'Sales team'", {"CALENDAR of all"}),
-    "recoloured": ("UPDATE calendars SET color = '#000000'", set[str]()),
+ALL = {"NOTHING of all", "OWNER of all", "CALENDAR of all"}  # the links of all calendars
+EACH = ALL | {"NOTHING", "OWNER", "CALENDAR"}
+COUNTING = ALL  # the links that count placings: what one of a single calendar names is always that calendar
+NONE: set[str] = set()
+TEAM, ZOO = [f"(SELECT id FROM calendars WHERE name = '{name}')" for name in ("Sales team", "Zoo")]
+MOVES: dict[str, tuple[str, set[str]]] = {
+    "owner renamed": ("UPDATE users SET name = 'Renamed' WHERE name = 'Ben Okafor'", {"OWNER", "OWNER of all"}),
+    "another user renamed": ("UPDATE users SET name = 'Renamed' WHERE name = 'Anna Müller'", {"OWNER", "OWNER of all"}),
+    "owner's address": ("UPDATE users SET email = 'ben@example.org' WHERE name = 'Ben Okafor'", NONE),
+    "own language": ("UPDATE users SET locale = 'de' WHERE name = 'Anna Müller'", EACH),
+    "own zone": ("UPDATE users SET time_zone = 'Etc/GMT+5' WHERE name = 'Anna Müller'", EACH),
+    "owner's language": ("UPDATE users SET locale = 'de', time_zone = 'Asia/Tokyo' WHERE name = 'Ben Okafor'", NONE),
+    "calendar renamed": ("UPDATE calendars SET name = 'Renamed' WHERE name = 'Anna Müller'", COUNTING | {"CALENDAR"}),
+    "other calendar renamed": ("UPDATE calendars SET name = 'Renamed' WHERE name = 'Sales team'", COUNTING),
+    "calendar recoloured": ("UPDATE calendars SET color = '#000000' WHERE name = 'Anna Müller'", COUNTING),
+    "other calendar recoloured": ("UPDATE calendars SET color = '#000000' WHERE name = 'Sales team'", COUNTING),
+    "calendar left as it is": ("UPDATE calendars SET name = name, color = color, external_id = name", NONE),
+    "another calendar entered": (
+        f"INSERT INTO calendar_entries SELECT account_id, {ZOO}, id FROM activities",
+        COUNTING,
+    ),
+    "another calendar left": (f"DELETE FROM calendar_entries WHERE calendar_id = {TEAM}", COUNTING),
+    "another calendar gone": ("DELETE FROM calendars WHERE name = 'Sales team'", COUNTING),
+    "access to a calendar without it": (
+        f"UPDATE calendar_access SET withdrawn_at = granted_at WHERE calendar_id = {ZOO}",
+        {"CALENDAR of all"},
+    ),
+    "access withdrawn": (
+        f"UPDATE calendar_access SET withdrawn_at = granted_at WHERE calendar_id = {TEAM}",
+        {"CALENDAR of all"},
+    ),
+    "access of somebody else": (
+        "DELETE FROM calendar_access WHERE user_id IN (SELECT id FROM users WHERE name = 'Ben Okafor')",
+        NONE,
+    ),
+    "activity retitled": (RETITLE, EACH),
+    "what no feed shows": ("UPDATE activities SET external_id = 'other', time_zone = 'Asia/Tokyo'", NONE),
+}
+RENAMED = {  # the links whose titles hold the other name
+    "owner renamed": {"OWNER", "OWNER of all"},
+    "calendar renamed": {"CALENDAR", "CALENDAR of all"},
+    "other calendar renamed": {"CALENDAR of all"},
 }
 
 
-@pytest.mark.parametrize("rename", RENAMES)
-async def test_renaming_moves_the_links_whose_titles_hold_the_name(seed: Seed, service: Service, rename: str) -> None:
-    sql, expected = RENAMES[rename]
+@pytest.mark.parametrize("change", MOVES)
+async def test_change_moves_the_links_that_could_show_it_and_no_others(
+    seed: Seed, service: Service, change: str
+) -> None:
+    sql, expected = MOVES[change]
+    zoo = await add_calendar(seed.conn, seed.account_id, NOW, name="Zoo")
+    await grant_access(seed.conn, seed.account_id, zoo, [seed.anna.id], NOW)
     await seed.write(meeting(owner_id=seed.ben.id), calendars=(seed.own, seed.team))
     links = {
         f"{title}{of}": await subscribe(service, seed.anna, calendar, name=title, options={"titleWith": title})
         for title in ("NOTHING", "OWNER", "CALENDAR")
         for of, calendar in (("", seed.own), (" of all", None))
     }
-    before = {name: await link.state() for name, link in links.items()}
-    tags = {name: (await link.poll()).headers["ETag"] for name, link in links.items()}
+    before = {name: await link.poll() for name, link in links.items()}
+    states = {name: await link.state() for name, link in links.items()}
     await seed.conn.execute(sql)
-    moved = {name for name, link in links.items() if has_moved(before[name], await link.state())}
-    assert moved == expected
-    assert {name for name, link in links.items() if "Renamed" in (await link.titles())[0]} == expected
-    for name in expected:
-        assert (await links[name].poll(If_None_Match=tags[name])).status == 200
+    after = {name: await link.poll() for name, link in links.items()}
+    assert {name for name, link in links.items() if has_moved(states[name], await link.state())} == expected
+    for name in links:
+        same = await before[name].read() == await after[name].read()
+        assert same or before[name].headers["ETag"] != after[name].headers["ETag"]
+    renamed = {name for name, link in links.items() if "Renamed" in (await link.titles())[0]}
+    assert renamed == RENAMED.get(change, NONE)
+
+
+HIDDEN = {
+    "renamed": "UPDATE calendars SET name = 'Renamed' WHERE id = $1",
+    "recoloured": "UPDATE calendars SET color = '#000000' WHERE id = $1",
+    "left": "DELETE FROM calendar_entries WHERE calendar_id = $1",
+}
+
+
+@pytest.mark.parametrize("change", HIDDEN)
+async def test_same_etag_is_the_same_bytes_where_another_calendar_is_none_of_the_users(
+    seed: Seed, service: Service, change: str
+) -> None:
+    """Ben does not see Anna's calendar, nor what changes there."""
+    await seed.write(meeting(), calendars=(seed.own, seed.team))
+    links = [
+        await subscribe(service, seed.ben, calendar, options={"titleWith": "CALENDAR"})
+        for calendar in (None, seed.team)
+    ]
+    before = [await link.poll() for link in links]
+    await seed.conn.execute(HIDDEN[change], seed.own)
+    after = [await link.poll() for link in links]
+    for was, became in zip(before, after, strict=True):
+        same = await was.read() == await became.read()
+        assert same or was.headers["ETag"] != became.headers["ETag"]
 
 
 async def test_renaming_in_another_account_changes_nothing(seed: Seed, service: Service) -> None:
@@ -199,7 +319,7 @@ async def test_renaming_in_another_account_changes_nothing(seed: Seed, service: 
         assert (await link.poll(If_None_Match=tag)).status == 304
 
 
-@pytest.mark.parametrize("place", ["entered", "granted", "withdrawn"])
+@pytest.mark.parametrize("place", ["entered", "granted", "withdrawn", "deleted"])
 async def test_title_that_names_other_calendars_than_before_moves_all_three(
     seed: Seed, service: Service, place: str
 ) -> None:
@@ -216,6 +336,8 @@ async def test_title_that_names_other_calendars_than_before_moves_all_three(
             await seed.write(meeting(), calendars=(third,))
         case "granted":
             await grant_access(seed.conn, seed.account_id, third, [seed.anna.id], NOW)
+        case "deleted":
+            await seed.conn.execute("UPDATE calendars SET deleted_at = $1 WHERE id = $2", NOW, third)
         case _:
             await seed.conn.execute("UPDATE calendar_access SET withdrawn_at = $1 WHERE calendar_id = $2", NOW, third)
     (after,) = await link.parts()
@@ -233,6 +355,48 @@ async def test_overdue_task_that_is_not_overdue_by_another_clock_moves_forwards(
     (after,) = await link.parts()
     assert before["SUMMARY"] != after["SUMMARY"]
     assert has_moved(state(before), state(after))
+
+
+WHERE_MARKED: list[tuple[dict[str, Any], list[int]]] = [  # how often each of four counts as overdue
+    ({}, [0, 1, 1, 0]),
+    ({"timeStyle": "ZONED", "titleWith": "CALENDAR"}, [0, 1, 1, 0]),
+    ({"tasksAs": "TODO"}, [0, 0, 0, 0]),
+    ({"detail": "BUSY"}, [0, 0, 0, 0]),
+]
+
+
+@pytest.mark.parametrize("is_of_all", [False, True])
+@pytest.mark.parametrize(("options", "overdue"), WHERE_MARKED)
+async def test_sequence_is_what_counts_changes_and_of_a_task_twice_that_and_once_if_it_is_overdue(
+    seed: Seed, service: Service, options: dict[str, Any], overdue: list[int], is_of_all: bool
+) -> None:
+    late = {"due_on": NOW.date() - 3 * DAY}
+    await seed.write(
+        task("0", due_on=NOW.date() + 3 * DAY),
+        task("1", **late),
+        task("2", private=True, owner_id=seed.anna.id, **late),
+        task("3", private=True, owner_id=seed.ben.id, **late),
+        meeting("4"),
+        calendars=(seed.own, seed.team),
+    )
+    link = await subscribe(service, seed.anna, None if is_of_all else seed.own, options=options)
+    for sql in (RETITLE, RETITLE, "UPDATE calendars SET color = '#ABCDEF'", "UPDATE users SET locale = 'de'"):
+        await seed.conn.execute(sql)
+    await link.update(reminderMinutes=5)
+    counts = await seed.conn.fetch("SELECT revision, placings FROM activities ORDER BY external_id")
+    assert [tuple(row) for row in counts] == [(2, 3)] * 5  # entered the team's calendar, and two were recoloured
+    total = 2 + 2 + (3 if is_of_all else 0)
+    expected = [*(2 * total + one for one in overdue), total]
+    assert sorted(int(part["SEQUENCE"]) for part in await link.parts()) == sorted(expected)
+
+
+async def test_upsert_of_another_zone_moves_nothing(seed: Seed, service: Service, link: Subscription) -> None:
+    poll = await link.poll()
+    other = meeting(owner_id=seed.ben.id, time_zone="Asia/Tokyo")
+    await upsert_activities(seed.conn, seed.account_id, [other], NOW)
+    assert await seed.conn.fetchval("SELECT time_zone FROM activities") == "Asia/Tokyo"
+    assert (await link.poll(If_None_Match=poll.headers["ETag"])).status == 304
+    assert await link.read() == await poll.read()
 
 
 async def test_changed_occurrence_moves_the_whole_series_alike(seed: Seed, service: Service) -> None:

@@ -56,6 +56,24 @@ BEGIN
     RETURN new;
 END $$"""
 
+# As before, but for placings, which a subscriber sees as well.
+ACTIVITIES_UPDATED = """
+CREATE OR REPLACE FUNCTION activities_updated() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    a record;
+    r record;
+BEGIN
+    FOR a IN SELECT n.account_id, array_agg(n.id) AS ids
+               FROM newt n JOIN oldt o ON o.account_id = n.account_id AND o.id = n.id
+              WHERE (n.revision, n.placings) <> (o.revision, o.placings) GROUP BY 1 ORDER BY 1 LOOP
+        FOR r IN SELECT DISTINCT e.calendar_id FROM calendar_entries e
+                  WHERE e.account_id = a.account_id AND e.activity_id = ANY (a.ids) ORDER BY 1 LOOP
+            PERFORM raise_calendar_version(a.account_id, r.calendar_id);
+        END LOOP;
+    END LOOP;
+    RETURN NULL;
+END $$"""
+
 # In one order for all, so that two writers of the same activities do not wait for each other.
 PLACE_ACTIVITIES = """
 CREATE FUNCTION place_activities(account uuid, ids uuid[]) RETURNS void LANGUAGE plpgsql AS $$
@@ -65,12 +83,17 @@ BEGIN
     UPDATE activities a SET placings = a.placings + 1 WHERE a.account_id = account AND a.id = ANY (ids);
 END $$"""
 
-# Only what stands in another calendar too: a new activity has no earlier placing that anybody could have seen.
+# Only what stands in another calendar too: a new activity has no earlier placing that anybody could have seen. All of
+# them are locked first, so that of two writers who place the same activity the later sees the other's calendar.
 CALENDAR_ENTRIES_PLACED = """
 CREATE FUNCTION calendar_entries_placed() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     r record;
 BEGIN
+    FOR r IN SELECT w.account_id, array_agg(w.activity_id) AS ids FROM written w GROUP BY 1 ORDER BY 1 LOOP
+        PERFORM 1 FROM activities a WHERE a.account_id = r.account_id AND a.id = ANY (r.ids) ORDER BY a.id
+            FOR NO KEY UPDATE;
+    END LOOP;
     FOR r IN SELECT w.account_id, array_agg(DISTINCT w.activity_id) AS ids
                FROM written w
               WHERE TG_OP = 'UPDATE' OR EXISTS (
@@ -105,7 +128,7 @@ FRAGMENTS_EMPTY = "DELETE FROM fragments"
 RESTYLE_LINK = """
 CREATE FUNCTION restyle_link() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
-    choosing text[] := '{activity_types,tasks_as,days_back,days_ahead,completed_tasks,cancelled}';
+    choosing text[] := '{activity_types,days_back,days_ahead,completed_tasks}';
 BEGIN
     new.styled_at := old.styled_at;
     IF new.style_revision <> old.style_revision OR new.options - choosing <> old.options - choosing THEN
@@ -118,7 +141,7 @@ END $$"""
 RESTYLE_LINK_TRIGGER = """
 CREATE TRIGGER feed_links_restyle BEFORE UPDATE ON feed_links FOR EACH ROW EXECUTE FUNCTION restyle_link()"""
 
-# Only links whose titles hold the name: to touch more would let two renames wait for each other.
+# Of other people's links only those whose titles hold the name.
 USERS_RESTYLED = """
 CREATE FUNCTION users_restyled() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
@@ -144,15 +167,19 @@ CREATE FUNCTION calendars_restyled() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     r record;
 BEGIN
-    FOR r IN SELECT n.account_id, n.id, n.name <> o.name AS named
-               FROM newt n JOIN oldt o ON o.account_id = n.account_id AND o.id = n.id
-              WHERE (n.name, n.color) IS DISTINCT FROM (o.name, o.color) ORDER BY 1, 2 LOOP
-        PERFORM place_activities(r.account_id, ARRAY (
-            SELECT e.activity_id FROM calendar_entries e
-             WHERE e.account_id = r.account_id AND e.calendar_id = r.id));
+    FOR r IN SELECT n.account_id, array_agg(DISTINCT e.activity_id) AS ids
+               FROM newt n
+               JOIN oldt o ON o.account_id = n.account_id AND o.id = n.id
+               JOIN calendar_entries e ON e.account_id = n.account_id AND e.calendar_id = n.id
+              WHERE (n.name, n.color, n.deleted_at) IS DISTINCT FROM (o.name, o.color, o.deleted_at)
+                AND EXISTS (SELECT 1 FROM feed_links l WHERE l.account_id = n.account_id AND l.calendar_id IS NULL)
+              GROUP BY 1 ORDER BY 1 LOOP
+        PERFORM place_activities(r.account_id, r.ids);
+    END LOOP;
+    FOR r IN SELECT n.account_id, n.id FROM newt n JOIN oldt o ON o.account_id = n.account_id AND o.id = n.id
+              WHERE n.name <> o.name ORDER BY 1, 2 LOOP
         UPDATE feed_links l SET style_revision = l.style_revision + 1
-         WHERE r.named AND l.account_id = r.account_id AND l.calendar_id = r.id
-           AND l.options @> '{"title_with": "CALENDAR"}';
+         WHERE l.account_id = r.account_id AND l.calendar_id = r.id AND l.options @> '{"title_with": "CALENDAR"}';
     END LOOP;
     RETURN NULL;
 END $$"""
@@ -161,7 +188,7 @@ CALENDARS_RESTYLED_TRIGGER = """
 CREATE TRIGGER calendars_restyled AFTER UPDATE ON calendars
     REFERENCING OLD TABLE AS oldt NEW TABLE AS newt FOR EACH STATEMENT EXECUTE FUNCTION calendars_restyled()"""
 
-# Another calendar that the user may see is another name in the titles that hold names.
+# Another calendar that the user may see is another name of what stands in it, in their feeds of all calendars.
 CALENDAR_ACCESS_RESTYLED = """
 CREATE FUNCTION calendar_access_restyled() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
@@ -169,8 +196,7 @@ DECLARE
 BEGIN
     FOR r IN SELECT DISTINCT w.account_id, w.user_id FROM written w ORDER BY 1, 2 LOOP
         UPDATE feed_links l SET style_revision = l.style_revision + 1
-         WHERE l.account_id = r.account_id AND l.user_id = r.user_id AND l.calendar_id IS NULL
-           AND l.options @> '{"title_with": "CALENDAR"}';
+         WHERE l.account_id = r.account_id AND l.user_id = r.user_id AND l.calendar_id IS NULL;
     END LOOP;
     RETURN NULL;
 END $$"""
@@ -185,7 +211,8 @@ CALENDAR_ACCESS_RESTYLED_TRIGGERS = [
 def upgrade() -> None:
     for statement in (
         STYLE, FRAGMENTS_DAY, FRAGMENTS_ICS, FRAGMENTS_EMPTY,
-        PLACINGS, REVISE_ACTIVITY, PLACE_ACTIVITIES, CALENDAR_ENTRIES_PLACED, *CALENDAR_ENTRIES_PLACED_TRIGGERS,
+        PLACINGS, REVISE_ACTIVITY, ACTIVITIES_UPDATED, PLACE_ACTIVITIES,
+        CALENDAR_ENTRIES_PLACED, *CALENDAR_ENTRIES_PLACED_TRIGGERS,
         RESTYLE_LINK, RESTYLE_LINK_TRIGGER,
         USERS_RESTYLED, USERS_RESTYLED_TRIGGER, CALENDARS_RESTYLED, CALENDARS_RESTYLED_TRIGGER,
         CALENDAR_ACCESS_RESTYLED, *CALENDAR_ACCESS_RESTYLED_TRIGGERS,

@@ -159,6 +159,7 @@ async def test_imported_activities_come_out_of_the_feed(seed: Seed, service: Ser
         "RRULE:FREQ=YEARLY",
         "SUMMARY:C:\\\\New\\, wing",
         "SUMMARY:Fair",
+        "SUMMARY:Meeting",
     ]
 
 

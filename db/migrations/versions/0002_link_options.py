@@ -172,7 +172,6 @@ BEGIN
                JOIN oldt o ON o.account_id = n.account_id AND o.id = n.id
                JOIN calendar_entries e ON e.account_id = n.account_id AND e.calendar_id = n.id
               WHERE (n.name, n.color, n.deleted_at) IS DISTINCT FROM (o.name, o.color, o.deleted_at)
-                AND EXISTS (SELECT 1 FROM feed_links l WHERE l.account_id = n.account_id AND l.calendar_id IS NULL)
               GROUP BY 1 ORDER BY 1 LOOP
         PERFORM place_activities(r.account_id, r.ids);
     END LOOP;

@@ -36,7 +36,7 @@ COMPONENTS: dict[str, list[tuple[str, str, str | None, str | None]]] = {
     "meeting-with-a-reminder": [(REVIEW, BUSY, TEN, ELEVEN)],
     "meeting-with-attendees": [(REVIEW, BUSY, TEN, ELEVEN)],
     "meeting-without-length": [("Start", BUSY, TEN, QUARTER_PAST)],
-    "meeting-without-words": [("", BUSY, TEN, ELEVEN)],
+    "meeting-without-words": [("Meeting", BUSY, TEN, ELEVEN)],
     "meeting-zoned": [(REVIEW, BUSY, TEN, ELEVEN)],
     "nothing-planned": [("Niets gepland", BUSY, SECOND, THIRD)],
     "notice": [("This calendar link no longer works: subscribe again", BUSY, SECOND, THIRD)],
@@ -46,6 +46,10 @@ COMPONENTS: dict[str, list[tuple[str, str, str | None, str | None]]] = {
     "series": [
         ("Weekly pipeline", BUSY, TEN, ELEVEN),
         ("Weekly pipeline (moved)", BUSY, "2026-03-31T12:00:00Z", "2026-03-31T13:00:00Z"),
+    ],
+    "series-with-a-cancelled-occurrence": [
+        ("Weekly pipeline", BUSY, TEN, ELEVEN),
+        ("Cancelled: Weekly pipeline", "CANCELLED", "2026-03-30T09:00:00Z", "2026-03-30T10:00:00Z"),
     ],
     "series-expanded": [
         ("Month's end", BUSY, "2026-01-31", "2026-02-01"),
@@ -78,10 +82,19 @@ RULED = {
         *((monday, "Weekly pipeline") for monday in MONDAYS),
         ("2026-03-31T12:00:00Z", "Weekly pipeline (moved)"),
     ],
+    "series-with-a-cancelled-occurrence": [
+        *((start, "Weekly pipeline") for start in MONDAYS),
+        ("2026-03-30T09:00:00Z", "Cancelled: Weekly pipeline"),
+    ],
     "series-of-somebody-else": [(start, "Busy") for start in (*MONDAYS, "2026-03-31T12:00:00Z")],
     "series-of-days": [(day, "Stand-in") for day in ("2026-02-28", "2026-03-07", "2026-03-14")],
 }
-IN_BERLIN = {"meeting-zoned", "series", "series-of-somebody-else"}  # the others are days, or in UTC
+IN_BERLIN = {
+    "meeting-zoned",
+    "series",
+    "series-of-somebody-else",
+    "series-with-a-cancelled-occurrence",
+}  # the others are days, or in UTC
 TODOS = {"series-of-tasks", "todo-completed", "todo-of-a-day", "todo-of-a-moment", "todo-with-a-start-only"}
 TIME = re.compile(rb"^(?:DTSTART|DTEND|DUE|RECURRENCE-ID|EXDATE)(?:;TZID=([^:\r]+))?:\d{8}T\d{6}Z?\r$", re.MULTILINE)
 VTIMEZONE = re.compile(rb"BEGIN:VTIMEZONE\r\n.*END:VTIMEZONE\r\n", re.DOTALL)

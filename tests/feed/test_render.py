@@ -47,6 +47,13 @@ WEEKLY_RULE: dict[str, Any] = {
         }
     ],
 }
+CANCELLED = {
+    "recurrence_id": "2026-03-30T11:00:00+02:00",
+    "zone": "Europe/Berlin",
+    "starts": "2026-03-30T11:00:00+02:00",
+    "ends": "2026-03-30T12:00:00+02:00",
+    "status": "CANCELLED",
+}
 MONTHS_END: dict[str, Any] = {
     **NOTHING_ELSE,
     "zone": None,
@@ -156,6 +163,9 @@ FRAGMENTS = {
     ),
     "emoji-at-the-fold": rendered(at("x" * 66 + "👩‍👩‍👧‍👦 Família 🏠")),
     "series": rendered(WEEKLY),
+    "series-with-a-cancelled-occurrence": rendered(
+        replace(WEEKLY, recurrence=WEEKLY_RULE | {"overrides": [CANCELLED]}), cancelled="MARK"
+    ),
     "series-of-days": rendered(
         activity("MEETING", title="Stand-in", starts_on=FAIR, recurrence=series_of_days("FREQ=WEEKLY;COUNT=3"))
     ),
@@ -261,3 +271,12 @@ def test_any_activity_is_one_event_of_a_strict_parser(made: ActivityRecord) -> N
     (event,) = read(feed(rendered(made))).events
     assert event.start == made.starts_at.replace(microsecond=0)
     assert event.end > event.start
+
+
+def test_cancelled_occurrence_that_is_somebody_elses_private_one_is_left_out() -> None:
+    """It keeps nobody busy, and whose feed it is has nothing to be told of it."""
+    made = replace(WEEKLY, recurrence=WEEKLY_RULE | {"overrides": [CANCELLED | {"private": True}]})
+    others, own = (rendered(made, shown, cancelled="MARK") for shown in (SHOWN, Shown(own=True)))
+    assert (others.count(b"BEGIN:VEVENT"), own.count(b"BEGIN:VEVENT")) == (1, 2)
+    assert b"EXDATE;TZID=Europe/Berlin:20260330T110000\r\n" in others
+    assert b"STATUS:CANCELLED" not in others

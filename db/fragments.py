@@ -118,27 +118,32 @@ async def select_activities(conn: Conn, selection: Selection, *, left_out: bool)
     return [SelectedActivity(*row) for row in await conn.fetch(sql, *astuple(selection))]
 
 
-async def save_fragments(conn: Conn, account_id: UUID, fragments: Sequence[SelectedActivity]) -> None:
+async def save_fragments(conn: Conn, account_id: UUID, fragments: Sequence[SelectedActivity], today: date) -> None:
     """Keep what was rendered, in place of what is older; an older revision or day never replaces a newer one."""
     sql = """
-        INSERT INTO fragments AS f (account_id, activity_id, variant, revision, day, ics)
-        SELECT $1, d.activity_id, d.variant, d.revision, d.day, d.ics
+        INSERT INTO fragments AS f (account_id, activity_id, variant, revision, day, ics, rendered_on)
+        SELECT $1, d.activity_id, d.variant, d.revision, d.day, d.ics, $7
           FROM unnest($2::uuid[], $3::text[], $4::int[], $5::date[], $6::bytea[])
             AS d (activity_id, variant, revision, day, ics)
           JOIN activities a ON a.account_id = $1 AND a.id = d.activity_id
          ORDER BY d.activity_id, d.variant
         ON CONFLICT (account_id, activity_id, variant) DO UPDATE
-           SET revision = excluded.revision, day = excluded.day, ics = excluded.ics
+           SET revision = excluded.revision, day = excluded.day, ics = excluded.ics,
+               rendered_on = excluded.rendered_on
          WHERE f.revision < excluded.revision
             OR f.revision = excluded.revision AND (f.day < excluded.day OR f.ics IS NULL)"""
     columns = zip(*((f.activity_id, f.variant, f.revision, f.day, f.ics) for f in fragments), strict=True)
-    await conn.execute(sql, account_id, *map(list, columns))
+    await conn.execute(sql, account_id, *map(list, columns), today)
 
 
-async def delete_stale_fragments(conn: Conn, account_id: UUID, activity_ids: Sequence[UUID]) -> None:
-    """Forget the fragments of earlier revisions of the activities, in whatever variant."""
+async def delete_stale_fragments(conn: Conn, account_id: UUID, activity_ids: Sequence[UUID], before: date) -> None:
+    """Forget the activities' fragments of earlier revisions, and those rendered before that day.
+
+    Nobody may have asked for these since, as the options that they are of are no link's any more.
+    """
     sql = """
         DELETE FROM fragments f USING activities a
          WHERE f.account_id = $1 AND f.activity_id = ANY ($2::uuid[])
-           AND a.account_id = $1 AND a.id = f.activity_id AND f.revision < a.revision"""
-    await conn.execute(sql, account_id, activity_ids)
+           AND a.account_id = $1 AND a.id = f.activity_id
+           AND (f.revision < a.revision OR f.rendered_on < $3)"""
+    await conn.execute(sql, account_id, activity_ids, before)

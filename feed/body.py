@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -25,6 +25,7 @@ SLICE = 100  # activities rendered before another feed's are
 MANY = 10  # activities of which none can be rendered: more than bad rows by chance
 RENDERER = ThreadPoolExecutor(1, "renderer")
 SAVED_AT_ONCE = 1_000
+KEPT = timedelta(days=30)  # since a fragment was rendered
 
 log = structlog.get_logger()
 
@@ -98,7 +99,7 @@ async def feed_content(rows: FeedRows, pool: Pool, limits: FeedLimits) -> FeedCo
         for piece in slice_:
             room.take(piece if piece.octets else _filled(feed, piece, rendered[piece.row.activity_id]))
     if fresh := [row for row in rendered.values() if row.activity_id in rows.unrendered]:
-        await _keep(pool, feed.account_id, fresh)
+        await _keep(pool, feed, fresh)
     return _content(rows, rendered, pieces, room.taken)
 
 
@@ -194,13 +195,15 @@ def _try_render(rows: FeedRows, row: SelectedActivity) -> bytes | None:
         return None
 
 
-async def _keep(pool: Pool, account_id: UUID, fragments: Sequence[SelectedActivity]) -> None:
+async def _keep(pool: Pool, feed: Feed, fragments: Sequence[SelectedActivity]) -> None:
     """Store what was rendered for the next poll; where that fails, this one is served all the same."""
+    account_id, today = feed.account_id, feed.style.window.today
     try:
         async with pool.acquire() as conn:
             for start in range(0, len(fragments), SAVED_AT_ONCE):
                 slice_ = fragments[start : start + SAVED_AT_ONCE]
-                await save_fragments(conn, account_id, slice_)
-                await delete_stale_fragments(conn, account_id, [row.activity_id for row in slice_])
+                ids = [row.activity_id for row in slice_]
+                await save_fragments(conn, account_id, slice_, today)
+                await delete_stale_fragments(conn, account_id, ids, today - KEPT)
     except (*CONNECTION_LOST, asyncpg.PostgresError) as exc:
         log.warning("fragments not kept", account_id=str(account_id), error=type(exc).__name__)

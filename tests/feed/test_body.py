@@ -443,6 +443,20 @@ async def test_private_is_busy_for_everyone_but_its_owner(seed: Seed, service: S
 # ---- fragments
 
 
+async def test_fragments_of_options_that_nobody_has_any_more_are_forgotten(seed: Seed, service: Service) -> None:
+    """When another one of the same activity is kept, a month after they were rendered."""
+    await seed.write(meeting())
+    link = await subscribe(service, seed.anna, seed.own)
+    for n in range(5):
+        await link.update(reminderMinutes=n)
+        await link.read()
+    assert await seed.conn.fetchval("SELECT count(*) FROM fragments") == 5
+    await seed.conn.execute("UPDATE fragments SET rendered_on = rendered_on - 31")
+    await link.update(reminderMinutes=None)
+    await link.read()
+    assert await seed.conn.fetchval("SELECT count(*) FROM fragments") == 1
+
+
 async def test_stale_fragments_are_forgotten_whatever_link_they_were_for(seed: Seed, service: Service) -> None:
     await seed.write(on(1), on(2))
     links = [

@@ -542,7 +542,7 @@ async def test_fragment_of_an_older_revision_never_replaces_a_newer_one(seed: Se
     assert old.ics
     await seed.conn.execute("UPDATE activities SET title = 'Newer'")
     await service.poll(url)
-    await save_fragments(seed.conn, seed.account_id, [old])
+    await save_fragments(seed.conn, seed.account_id, [old], NOW.date())
     assert await seed.conn.fetchval("SELECT revision FROM fragments") == 1
     assert titles(await (await service.poll(url)).text()) == ["Newer"]
 
@@ -559,7 +559,7 @@ async def test_memory_of_a_failure_never_replaces_a_rendered_fragment_of_its_rev
     await service.poll(url)
     (known,) = await select_activities(seed.conn, seed.selection(seed.own), left_out=False)
     for day in (NOW.date(), NOW.date() + 9 * DAY):
-        await save_fragments(seed.conn, seed.account_id, [replace(known, ics=None, day=day)])
+        await save_fragments(seed.conn, seed.account_id, [replace(known, ics=None, day=day)], NOW.date())
     assert [tuple(row) for row in await seed.conn.fetch("SELECT day, ics FROM fragments")] == [(None, known.ics)]
 
 

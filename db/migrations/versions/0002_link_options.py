@@ -119,7 +119,8 @@ CALENDAR_ENTRIES_PLACED_TRIGGERS = [
 ]  # fmt: skip
 
 # A series is rendered for the window of a day. What is there already was rendered by the release before.
-FRAGMENTS_DAY = "ALTER TABLE fragments ADD COLUMN day date"
+# When it was rendered says for how long it may not have been of use.
+FRAGMENTS_DAY = "ALTER TABLE fragments ADD COLUMN day date, ADD COLUMN rendered_on date"
 # None: it cannot be rendered, which is found out again the next day.
 FRAGMENTS_ICS = "ALTER TABLE fragments ALTER COLUMN ics DROP NOT NULL"
 FRAGMENTS_EMPTY = "DELETE FROM fragments"

@@ -8,13 +8,14 @@ from zoneinfo import ZoneInfo
 
 from aiohttp import ClientResponse
 
+from db.activities import Activity
 from db.links import Gate, get_gate
 from db.pool import Conn, create_pool
 from db.users import UserRecord
 from feed.body import feed_content, feed_octets, read_gate_feed
 from feed.room import FeedLimits
 from feed.tokens import FeedToken, Keyring
-from tests.seed import HOUR, NOW, SECRET_KEY, Seed, Service, calendar_node
+from tests.seed import HOUR, NOW, SECRET_KEY, Seed, Service, calendar_node, meeting
 
 DAY = timedelta(days=1)
 BERLIN = ZoneInfo("Europe/Berlin")  # Anna's zone
@@ -158,3 +159,25 @@ async def octets_at(dsn: str, url: str, now: datetime, limits: FeedLimits = Feed
             found = await read_gate_feed(conn, token_of(url), now)
         assert found
         return feed_octets(await feed_content(found[1], pool, limits), limits)
+
+
+PREVIEW = """
+    { calendarFeeds { preview {
+        description eventCount byteCount activityCount leftOutCounts { reason count } activities { title } } } }"""
+NOTHING_ELSE: dict[str, Any] = {"exclusion_rules": [], "dates": [], "excluded_dates": [], "overrides": []}
+
+
+def on(day: int, **said: Any) -> Activity:
+    """A meeting so many days from today."""
+    starts = NOW + day * DAY
+    return meeting(f"{day:+}", **{"title": f"{day:+}", "starts_at": starts, "ends_at": starts + HOUR, **said})
+
+
+async def previewed(service: Service, seed: Seed) -> Any:
+    """Of Anna's calendar."""
+    return (await service.graphql(PREVIEW, seed.anna))["data"]["calendarFeeds"][1]["preview"]
+
+
+def deadlines() -> dict[str, Any]:
+    """Of a task each day from today on, which no program is given as a rule."""
+    return {**NOTHING_ELSE, "zone": "UTC", "ends": NOW.isoformat(), "rules": ["FREQ=DAILY"]}

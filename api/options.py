@@ -1,7 +1,7 @@
 """What a link shows and how, as the schema says it: `FeedOptions` and its input, made from `feed.options`."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from enum import Enum
 from typing import Any
 
@@ -141,8 +141,7 @@ class FeedOptionsInput:
         ]
 
     def _set(self) -> Iterator[tuple[str, Any]]:
-        names = (field.name for field in self.__strawberry_definition__.fields)  # type: ignore[attr-defined]  # strawberry's
-        values = ((name, getattr(self, name)) for name in names)
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))
         return ((name, value) for name, value in values if value is not strawberry.UNSET)
 
 

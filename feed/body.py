@@ -126,6 +126,8 @@ def feed_octets(content: FeedContent, limits: FeedLimits) -> bytes:
         raise NothingRenderedError
     feed, say = content.feed, content.feed.style.say
     components = [component.octets for component in content.components]
+    if not components:
+        components = [nothing_planned(feed.id, feed.style.window.first, feed.changed_at, say)]
     head = Head(
         name=feed.name,
         description=description(content),
@@ -134,8 +136,7 @@ def feed_octets(content: FeedContent, limits: FeedLimits) -> bytes:
         refresh=limits.refresh,
         publishes=feed.style.options.participants == "DESCRIPTION",
     )
-    nothing = nothing_planned(feed.id, feed.style.window.first, feed.changed_at, say)
-    return document(head, feed.style.window.years, components or [nothing])
+    return document(head, feed.style.window.years, components)
 
 
 def description(content: FeedContent) -> str:

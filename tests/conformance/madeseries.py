@@ -6,7 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import icalendar
-import recurring_ical_events  # type: ignore[import-untyped]
+import recurring_ical_events
 from hypothesis import assume
 from hypothesis import strategies as st
 
@@ -46,7 +46,7 @@ SHIFTS = [timedelta(hours=hours) for hours in (0, 0, 1, -2, 12, 24, -48, 24 * 9)
 
 
 def length_of(duration: str) -> timedelta:
-    length: timedelta = icalendar.vDuration.from_ical(duration)  # type: ignore[no-untyped-call]
+    length: timedelta = icalendar.vDuration.from_ical(duration)  # type: ignore[no-untyped-call]  # icalendar's
     return length
 
 

@@ -9,7 +9,7 @@ from subprocess import PIPE, Popen
 from typing import Any
 
 import icalendar
-import recurring_ical_events  # type: ignore[import-untyped]
+import recurring_ical_events
 from ical.calendar_stream import IcsCalendarStream
 from ical.component import ComponentModel
 from ical.event import Event

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from uuid import UUID
 
-import recurring_ical_events  # type: ignore[import-untyped]
+import recurring_ical_events
 
 from db.activities import Activity, ActivityRecord
 from feed.options import DEFAULTS

@@ -118,11 +118,10 @@ CALENDAR_ENTRIES_PLACED_TRIGGERS = [
     )
 ]  # fmt: skip
 
-# A series is rendered for the window of a day. What is there already was rendered by the release before.
-# When it was rendered says for how long it may not have been of use.
+# The day for which a series was rendered, or found out that an activity cannot be; and the day on which it was.
 FRAGMENTS_DAY = "ALTER TABLE fragments ADD COLUMN day date, ADD COLUMN rendered_on date"
-# None: it cannot be rendered, which is found out again the next day.
 FRAGMENTS_ICS = "ALTER TABLE fragments ALTER COLUMN ics DROP NOT NULL"
+# What is there was rendered by the release before.
 FRAGMENTS_EMPTY = "DELETE FROM fragments"
 
 # Options that only say which activities are shown leave the shown ones as they are.

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import icalendar
 import pytest
-import recurring_ical_events  # type: ignore[import-untyped]
+import recurring_ical_events
 
 from db.activities import Activity
 from feed.importing.activities import ReadCalendar, read_calendar

@@ -15,6 +15,8 @@ from feed.urls import LONGEST_PUBLIC_URL
 PREFIX = "CALENDAR_FEEDS_"
 SECRETS_FILE = "secrets.env"
 PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?")
+PAGE_URL = re.compile(r"https?://[\x21-\x7e]+")
+LONGEST_PAGE_URL = 500
 EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104  # to listen on, not to call
 
 
@@ -44,6 +46,31 @@ class Settings(BaseSettings):
     )
     jwt_secret: SecretStr | None = Field(None, description="secret of the HS256 bearer tokens, 32 characters or more")
     notice_days: int = Field(30, ge=0, description="days for which a dead link serves its notice before 410; 0: none")
+    settings_page_url: str | None = Field(
+        None, description="the page on which users manage their links; notices name it, if set"
+    )
+    links_per_user: int = Field(50, ge=1, description="links a user may have; an account's policy may allow fewer")
+    link_polls_per_minute: int = Field(60, ge=0, description="polls of one link in a minute before 429; 0: no limit")
+    unknown_polls_per_minute: int = Field(
+        30, ge=0, description="polls with unknown tokens from one network in a minute before 429; 0: no limit"
+    )
+    redis_url: SecretStr | None = Field(
+        None, description="Redis that all processes count polls in, `redis://…`; without it each counts its own"
+    )
+    proxies: str | None = Field(
+        None,
+        description="addresses or networks of the proxies in front, with commas between;"
+        " only their `X-Forwarded-For` is believed",
+    )
+    network_days: int = Field(
+        30, ge=0, description="days for which the networks that poll a link are kept, /24 or /48; 0: not at all"
+    )
+    alarm_clients: int = Field(
+        6, ge=0, description="kinds of calendar programs on one link within a week that raise its alarm; 0: none do"
+    )
+    alarm_networks: int = Field(
+        40, ge=0, description="networks that poll one link within a week that raise its alarm; 0: none do"
+    )
     refresh_minutes: int = Field(
         60, ge=5, le=10_080, description="minutes after which calendar programs are asked to poll again"
     )
@@ -68,6 +95,13 @@ class Settings(BaseSettings):
         if value is not None and not (PUBLIC_URL.fullmatch(value) and len(value) <= LONGEST_PUBLIC_URL):
             raise ValueError(f"write it like https://feeds.example.com, ASCII, at most {LONGEST_PUBLIC_URL} characters")
         return value.rstrip("/") if value else value
+
+    @field_validator("settings_page_url")
+    @classmethod
+    def _check_settings_page_url(cls, value: str | None) -> str | None:
+        if value is not None and not (PAGE_URL.fullmatch(value) and len(value) <= LONGEST_PAGE_URL):
+            raise ValueError(f"write it like https://crm.example.com/feeds, at most {LONGEST_PAGE_URL} characters")
+        return value
 
     @field_validator("secret_keys")
     @classmethod

@@ -20,6 +20,7 @@ TABLES = {
     "calendar_versions",
     "calendars",
     "feed_links",
+    "feed_networks",
     "feed_polls",
     "fragments",
     "users",

@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from zoneinfo import available_timezones
@@ -11,24 +12,26 @@ from zoneinfo import available_timezones
 import typer
 import uvloop
 
+from api.commands import AccountName, DatabaseUrl, InputError, find_account, on_database, with_secrets
 from api.database import DatabaseError, database, ping, prepare
 from api.demo import DemoAccount, demo_json, demo_text, sample_link_url, user_token
 from api.directory import NotFoundError, pick
 from api.importing import NOTHING_DONE, import_files
+from api.keys import api_key_app, key_app
 from api.logs import configure_logs
 from api.sample import fill_sample
 from api.schema import sdl
 from api.server import serve as run_service
+from api.server import serve_with_workers
 from api.settings import PREFIX, Settings, SettingsError, has_kept_secrets, load_settings, with_kept_secrets
-from db.accounts import list_accounts
 from db.embedded import EmbeddedPostgresError
 from db.migrate import SchemaError, migrate
-from db.pool import connect
+from db.pool import Conn, connect
 from db.users import list_users
 from feed.tokens import Keyring
 
 MOST_HOURS = 24 * 366  # of a token from the command line
-USER_FACING = (SettingsError, DatabaseError, SchemaError, EmbeddedPostgresError, NotFoundError)
+USER_FACING = (SettingsError, DatabaseError, SchemaError, EmbeddedPostgresError, NotFoundError, InputError)
 T = TypeVar("T")
 
 app = typer.Typer(
@@ -37,14 +40,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-DatabaseUrl = Annotated[
-    str | None,
-    typer.Option(
-        help=f"PostgreSQL 15 or newer, in place of the embedded one. [{PREFIX}DATABASE_URL]", show_default=False
-    ),
-]
+app.add_typer(key_app, name="key")
+app.add_typer(api_key_app, name="api-key")
 Port = Annotated[int | None, typer.Option(help=f"Port to listen on. [{PREFIX}PORT, 8080]", show_default=False)]
-AccountName = Annotated[str, typer.Option(help="The account, by name or id.")]
 
 
 def main() -> None:
@@ -74,12 +72,21 @@ def demo(
 
 
 @app.command()
-def serve(database_url: DatabaseUrl = None, port: Port = None) -> None:
+def serve(
+    database_url: DatabaseUrl = None,
+    port: Port = None,
+    workers: Annotated[int, typer.Option(help="Processes to serve in.", min=1)] = 1,
+) -> None:
     """Serve the API and the feeds."""
-    settings = _with_secrets(load_settings(database_url=database_url, port=port), "secret_keys", "jwt_secret")
+    settings = with_secrets(load_settings(database_url=database_url, port=port), "secret_keys", "jwt_secret")
     configure_logs(settings.log_level)
     with database(settings) as dsn:
-        _run(_serve(settings, dsn))
+        _run(prepare(settings, dsn))
+        started = partial(typer.echo, f"calendar-feeds serves on {settings.base_url}")
+        if workers > 1:
+            serve_with_workers(settings, dsn, workers, started)
+        else:
+            _run(run_service(settings, dsn, started))
 
 
 @app.command("migrate")
@@ -101,9 +108,8 @@ def token(
     settings = load_settings(database_url=database_url)
     if has_kept_secrets(settings):  # of a demo, whatever its database
         settings = with_kept_secrets(settings)
-    settings = _with_secrets(settings, "jwt_secret")
-    with database(settings) as dsn:
-        typer.echo(_run(_token(settings, dsn, account, user, timedelta(hours=hours))))
+    settings = with_secrets(settings, "jwt_secret")
+    typer.echo(on_database(settings, lambda conn: _token(conn, settings, account, user, timedelta(hours=hours))))
 
 
 @app.command()
@@ -156,16 +162,6 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
         return runner.run(work)
 
 
-def _with_secrets(settings: Settings, *needed: str) -> Settings:
-    """Beside the embedded database secrets are made and kept; a database of your own needs secrets of your own."""
-    if settings.database_url is None:
-        return with_kept_secrets(settings)
-    missing = [f"{PREFIX}{name.upper()}" for name in needed if getattr(settings, name) is None]
-    if missing:
-        raise SettingsError(f"Set {' and '.join(missing)}: a database of your own needs secrets of your own.")
-    return settings
-
-
 async def _demo(settings: Settings, dsn: str, *, json: bool) -> None:
     await ping(dsn)
     await migrate(dsn)
@@ -182,26 +178,15 @@ async def _demo(settings: Settings, dsn: str, *, json: bool) -> None:
     await run_service(settings, dsn, lambda: typer.echo(said))
 
 
-async def _serve(settings: Settings, dsn: str) -> None:
-    await prepare(settings, dsn)
-    await run_service(settings, dsn, lambda: typer.echo(f"calendar-feeds serves on {settings.base_url}"))
-
-
 async def _migrate(dsn: str) -> None:
     await ping(dsn)
     await migrate(dsn)
 
 
-async def _token(settings: Settings, dsn: str, account: str, user: str, lifetime: timedelta) -> str:
-    await prepare(settings, dsn)
-    conn = await connect(dsn)
-    try:
-        owner = pick("account", account, [(a, (a.name, str(a.account_id))) for a in await list_accounts(conn)])
-        users = [(u, (u.email or u.name, str(u.id))) for u in await list_users(conn, owner.account_id)]
-    finally:
-        await conn.close()
-    found = pick("user", user, users)
-    return user_token(settings, found, datetime.now(UTC), lifetime)
+async def _token(conn: Conn, settings: Settings, account: str, user: str, lifetime: timedelta) -> str:
+    owner = await find_account(conn, account)
+    users = [(u, (u.email or u.name, str(u.id))) for u in await list_users(conn, owner.account_id)]
+    return user_token(settings, pick("user", user, users), datetime.now(UTC), lifetime)
 
 
 if __name__ == "__main__":

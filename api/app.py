@@ -1,9 +1,9 @@
 """The composition root: builds the aiohttp application. The only place that wires things together."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 from datetime import timedelta
 from functools import partial
-from ipaddress import IPv4Address, ip_address, ip_network
 
 from aiohttp import web
 from strawberry.aiohttp.views import GraphQLView
@@ -11,13 +11,17 @@ from strawberry.http import GraphQLHTTPResponse
 from strawberry.types import ExecutionResult
 
 from api.auth import NotAuthenticatedError, read_bearer
-from api.context import Context, Network
+from api.context import Context
 from api.errors import formatted_error
+from api.network import caller_network, parse_proxies
 from api.schema import schema
 from api.settings import Settings
+from db.audit import Network
 from db.pool import DatabaseUnreachableError, PatientPool, Pool, create_pool
+from feed.polls import PollLog, PollSettings
+from feed.rates import PollRates
 from feed.room import FeedLimits
-from feed.routes import FeedRoutes
+from feed.routes import FeedRoutes, Notices
 from feed.tokens import Keyring
 
 SENT_ALWAYS = {
@@ -26,7 +30,12 @@ SENT_ALWAYS = {
     "Referrer-Policy": "no-referrer",
     "Server": "calendar-feeds",
 }
+SENT_OVER_TLS = {"Strict-Transport-Security": "max-age=31536000"}  # a year
 READY_SECONDS = 3.0  # for the database to answer a readiness probe
+# Nothing is forbidden: old readers do not know Allow, and a search engine must fetch a page to see its X-Robots-Tag.
+ROBOTS = "User-agent: *\nAllow: /feeds/\nDisallow:\n"
+
+FindNetwork = Callable[[web.Request], Network | None]
 
 
 def create_app(settings: Settings, dsn: str) -> web.Application:
@@ -35,33 +44,52 @@ def create_app(settings: Settings, dsn: str) -> web.Application:
     pool = create_pool(dsn, settings.pool_size, settings.statement_cache_size)
     keyring = Keyring.parse(settings.secret_keys.get_secret_value())
     limits = FeedLimits(timedelta(minutes=settings.refresh_minutes), settings.max_events, settings.max_bytes)
-    view = GraphQL(settings, pool, keyring, limits)
+    network = partial(caller_network, proxies=parse_proxies(settings.proxies))
+    rates, polls = _rates(settings), PollLog(pool, _poll_settings(settings))
+    notices = Notices(settings.notice_days, settings.settings_page_url)
     patient = PatientPool(pool, settings.patience_seconds)
     app = web.Application()
-    app.cleanup_ctx.append(lambda _: _open(pool))
-    app.on_response_prepare.append(_add_headers)
-    app.router.add_route("*", "/graphql", view)
-    app.router.add_routes(FeedRoutes(patient, keyring, settings.notice_days, limits).routes())
+    app.cleanup_ctx.append(lambda _: _open(pool, rates, polls))
+    app.on_response_prepare.append(partial(_add_headers, _sent(settings)))
+    app.router.add_route("*", "/graphql", GraphQL(settings, pool, keyring, limits, network))
+    app.router.add_routes(FeedRoutes(patient, keyring, notices, limits, rates, polls, network).routes())
+    app.router.add_get("/robots.txt", _robots)
     app.router.add_get("/healthz", _healthz)
     app.router.add_get("/readyz", partial(_readyz, PatientPool(pool, READY_SECONDS)))
     return app
 
 
+def _rates(settings: Settings) -> PollRates:
+    redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
+    return PollRates(settings.link_polls_per_minute, settings.unknown_polls_per_minute, redis_url)
+
+
+def _poll_settings(settings: Settings) -> PollSettings:
+    return PollSettings(settings.network_days, settings.alarm_clients, settings.alarm_networks)
+
+
+def _sent(settings: Settings) -> dict[str, str]:
+    return SENT_ALWAYS | SENT_OVER_TLS if settings.base_url.startswith("https:") else SENT_ALWAYS
+
+
 class GraphQL(GraphQLView[Context, None]):
     """The GraphQL endpoint: makes each request's context, and gives every error its code."""
 
-    def __init__(self, settings: Settings, pool: Pool, keyring: Keyring, limits: FeedLimits) -> None:
+    def __init__(
+        self, settings: Settings, pool: Pool, keyring: Keyring, limits: FeedLimits, network: FindNetwork
+    ) -> None:
         super().__init__(schema, graphql_ide="graphiql" if settings.graphiql else None, subscription_protocols=())
         assert settings.jwt_secret is not None
         self._jwt_secret = settings.jwt_secret.get_secret_value()
-        self._context = partial(Context, pool, keyring, settings.base_url, limits)
+        self._context = partial(Context, pool, keyring, settings.base_url, limits, settings.links_per_user)
+        self._network = network
 
     async def get_context(self, request: web.Request, response: web.StreamResponse) -> Context:
         try:
-            caller = read_bearer(self._jwt_secret, request.headers.get("Authorization"))
+            principal = read_bearer(self._jwt_secret, request.headers.get("Authorization"))
         except NotAuthenticatedError as exc:
-            return self._context(exc, _network(request))
-        return self._context(caller, _network(request))
+            return self._context(exc, self._network(request))
+        return self._context(principal, self._network(request))
 
     async def process_result(self, request: web.Request, result: ExecutionResult) -> GraphQLHTTPResponse:
         answer: GraphQLHTTPResponse = {"data": result.data}
@@ -70,21 +98,17 @@ class GraphQL(GraphQLView[Context, None]):
         return answer
 
 
-async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(SENT_ALWAYS)
+async def _add_headers(headers: Mapping[str, str], _: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(headers)
 
 
-async def _open(pool: Pool) -> AsyncIterator[None]:
-    async with pool:
+async def _open(pool: Pool, rates: PollRates, polls: PollLog) -> AsyncIterator[None]:
+    async with pool, aclosing(rates), polls.running():
         yield
 
 
-def _network(request: web.Request) -> Network | None:
-    """The caller's address as a network, /24 or /48: enough for an audit, too little to follow a person."""
-    if not request.remote:
-        return None
-    address = ip_address(request.remote.partition("%")[0])
-    return ip_network((address, 24 if isinstance(address, IPv4Address) else 48), strict=False)
+async def _robots(_: web.Request) -> web.Response:
+    return web.Response(text=ROBOTS)
 
 
 async def _healthz(_: web.Request) -> web.Response:

@@ -11,6 +11,8 @@ import structlog
 from aiohttp.abc import AbstractAccessLogger
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web import BaseRequest, Request, StreamResponse
+from gunicorn.config import Config
+from gunicorn.glogging import Logger
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import Processor
 
@@ -57,3 +59,13 @@ class AccessLogger(AbstractAccessLogger):
             octets=response.body_length,
             ms=round(time * 1000, 1),
         )
+
+
+class ProcessLogger(Logger):
+    """What gunicorn warns of, through our formatter."""
+
+    def setup(self, cfg: Config) -> None:
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
+        self.error_log.setLevel(max(logging.WARNING, logging.root.level))

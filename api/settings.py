@@ -8,7 +8,9 @@ from pathlib import Path
 from platformdirs import user_data_path
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from redis.asyncio.connection import parse_url
 
+from api.network import parse_proxies
 from feed.tokens import SHORTEST_KEY, Keyring
 from feed.urls import LONGEST_PUBLIC_URL
 
@@ -101,6 +103,25 @@ class Settings(BaseSettings):
     def _check_settings_page_url(cls, value: str | None) -> str | None:
         if value is not None and not (PAGE_URL.fullmatch(value) and len(value) <= LONGEST_PAGE_URL):
             raise ValueError(f"write it like https://crm.example.com/feeds, at most {LONGEST_PAGE_URL} characters")
+        return value
+
+    @field_validator("proxies")
+    @classmethod
+    def _check_proxies(cls, value: str | None) -> str | None:
+        try:
+            parse_proxies(value)
+        except ValueError:
+            raise ValueError("write addresses or networks with commas between, like 10.0.0.0/8,2001:db8::7") from None
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _check_redis_url(cls, value: SecretStr | None) -> SecretStr | None:
+        try:
+            if value is not None:
+                parse_url(value.get_secret_value())
+        except ValueError:  # whose message may repeat part of the password
+            raise ValueError("write it like redis://:password@host:6379/0") from None
         return value
 
     @field_validator("secret_keys")

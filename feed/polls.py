@@ -1,0 +1,192 @@
+"""Who polls a link: noted in memory while polls are answered, written for many of them at once every few seconds.
+
+Statistics never hold up or break a poll. A crash loses those since the last flush; a connection that is lost while
+they are committed may count them twice.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import structlog
+
+from db.accounts import list_accounts
+from db.audit import SERVICE, Network, add_audit_entries
+from db.polls import (
+    NOWHERE,
+    AlarmLimits,
+    Answer,
+    Counted,
+    PollCount,
+    PollKey,
+    delete_old_networks,
+    list_alarming,
+    lock_polled_links,
+    raise_alarms,
+    save_networks,
+    save_polls,
+)
+from db.pool import CONNECT_TIMEOUT, CONNECTION_LOST, Conn, Pool
+from feed.clients import CLOUD_NAMES, client_name
+
+FLUSH_SECONDS = 5.0
+STOP_SECONDS = 10.0  # that the last flush may take
+MOST_KEYS = 10_000  # kept in memory: clients of links by network
+HOUR, WEEK = timedelta(hours=1), timedelta(weeks=1)  # an alarm is about the last week
+SERVED: tuple[Answer, ...] = ("CALENDAR", "UNCHANGED")
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class PollSettings:
+    """For how long networks are kept, and how many in a week raise an alarm; 0: not at all."""
+
+    network_days: int = 30
+    alarm_clients: int = 6
+    alarm_networks: int = 40
+
+
+class PollLog:
+    """Notes polls, and writes them while it is `running`."""
+
+    def __init__(self, pool: Pool, settings: PollSettings, flush_seconds: float = FLUSH_SECONDS) -> None:
+        self._pool = pool
+        self._settings = settings
+        self._limits = AlarmLimits(
+            clients=settings.alarm_clients, networks=settings.alarm_networks, cloud=sorted(CLOUD_NAMES)
+        )
+        self._flush_seconds = flush_seconds
+        self._noted: dict[tuple[UUID, PollKey], PollCount] = {}
+        self._is_full = False  # once there was no room, until something is written again
+        self._is_stuck = False  # while nothing or not all can be written
+        self._swept_at = datetime.min.replace(tzinfo=UTC)  # when old networks were forgotten
+
+    def note(
+        self,
+        account_id: UUID,
+        link_id: UUID,
+        user_agent: str | None,
+        network: Network | None,
+        status: int,
+        answer: Answer,
+        at: datetime,
+        generation: int | None = None,
+    ) -> None:
+        """Note a poll with a valid token. `generation` is the token's: only the present URL's polls raise an alarm."""
+        kept_network = network if network and self._settings.network_days else NOWHERE
+        key = PollKey(link_id, client_name(user_agent), kept_network, generation, answer in SERVED)
+        self._add(account_id, key, PollCount(at, at, 1, status, answer))
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Flush every few seconds, and at the end once more."""
+        stopping = asyncio.Event()
+        task = asyncio.create_task(self._run(stopping))
+        try:
+            yield
+        finally:
+            stopping.set()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(task, STOP_SECONDS)
+            if self._noted:
+                log.warning("polls not written", keys=len(self._noted))
+
+    async def flush(self) -> None:
+        """Write what was noted; what cannot be written now is kept for the next flush."""
+        batches: dict[UUID, list[Counted]] = defaultdict(list)
+        for (account_id, key), count in self._noted.items():
+            batches[account_id].append((key, count))
+        self._noted = {}
+        errors: set[str] = set()
+        try:
+            if batches or self._is_to_sweep:
+                async with self._pool.acquire(timeout=CONNECT_TIMEOUT) as conn:
+                    await self._sweep(conn)
+                    await self._save_all(conn, batches, errors)
+        except Exception as exc:  # nothing about statistics is worth more than a line in the log
+            errors.add(type(exc).__name__)
+        finally:
+            for account_id, batch in batches.items():
+                for key, count in batch:
+                    self._add(account_id, key, count)
+            self._tell(errors)
+
+    def _add(self, account_id: UUID, key: PollKey, count: PollCount) -> None:
+        known = self._noted.get((account_id, key))
+        if known or len(self._noted) < MOST_KEYS:
+            self._noted[account_id, key] = known.plus(count) if known else count
+        elif not self._is_full:
+            self._is_full = True
+            log.warning("no room for more polls, they are not counted", keys=MOST_KEYS)
+
+    def _tell(self, errors: set[str]) -> None:
+        """Say once that polls cannot be written."""
+        if errors and not self._is_stuck:
+            log.warning("polls cannot be written, they are kept for now", errors=sorted(errors))
+        self._is_stuck = bool(errors)
+        self._is_full = self._is_full and self._is_stuck
+
+    async def _run(self, stopping: asyncio.Event) -> None:
+        while not stopping.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), self._flush_seconds)
+            await self.flush()
+        await self.flush()  # what was noted during the last one
+
+    async def _save_all(self, conn: Conn, batches: dict[UUID, list[Counted]], errors: set[str]) -> None:
+        """Save the batches and take them out; one that fails by itself does not hold up the others."""
+        now = datetime.now(UTC)
+        for account_id in list(batches):
+            try:
+                async with conn.transaction():
+                    await self._save(conn, account_id, batches[account_id], now)
+            except CONNECTION_LOST:
+                raise
+            except Exception as exc:  # a link deleted meanwhile, a deadlock, a full disk: the next flush tries again
+                errors.add(type(exc).__name__)
+            else:
+                del batches[account_id]
+
+    @property
+    def _is_to_sweep(self) -> bool:
+        return datetime.now(UTC) - self._swept_at > HOUR
+
+    async def _sweep(self, conn: Conn) -> None:
+        """Once an hour forget old networks, of all accounts: nobody may poll the links of some any more."""
+        if not self._is_to_sweep:
+            return
+        self._swept_at = now = datetime.now(UTC)
+        days = timedelta(days=self._settings.network_days)
+        for account in await list_accounts(conn):
+            await delete_old_networks(conn, account.account_id, now - days, now - max(days, WEEK))
+
+    async def _save(self, conn: Conn, account_id: UUID, batch: Sequence[Counted], now: datetime) -> None:
+        """Save the rows in one order in every process, then what waits for no other's rows: so there is no deadlock."""
+        served = [(key, count) for key, count in batch if key.is_served]
+        await save_polls(conn, account_id, batch)
+        if served:
+            await save_networks(conn, account_id, served)
+        if served:
+            await self._raise_alarms(conn, account_id, sorted({key.link_id for key, _ in served}), now)
+
+    async def _raise_alarms(self, conn: Conn, account_id: UUID, link_ids: Sequence[UUID], now: datetime) -> None:
+        """Raise the alarms that are due: one process does it, and a link that was reset meanwhile is left in peace."""
+        since = now - WEEK
+        found = await list_alarming(conn, account_id, link_ids, self._limits, since)
+        if not found:
+            return
+        ids = [link.link_id for link in found]
+        await lock_polled_links(conn, account_id, ids)
+        found = await list_alarming(conn, account_id, ids, self._limits, since)
+        paused = await raise_alarms(conn, account_id, [link.link_id for link in found], now)
+        for link in found:
+            details = {"clients": link.clients, "networks": link.networks}
+            await add_audit_entries(
+                conn, account_id, "LINK_ALARMED", [link.link_id], actor=SERVICE, now=now, details=details
+            )
+        await add_audit_entries(conn, account_id, "LINK_PAUSED", paused, actor=SERVICE, now=now)

@@ -1,53 +1,120 @@
 """What every resolver can reach: who calls, the pool, and what is needed to write the URL of a link."""
 
 import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from ipaddress import IPv4Network, IPv6Network
+from functools import cached_property
+from uuid import UUID
 
+from strawberry.dataloader import DataLoader
 from strawberry.types import Info as StrawberryInfo
 
+from api.api_keys import ApiKeyText
 from api.auth import NotAuthenticatedError, Principal
 from api.errors import Forbidden, Unauthenticated
+from db.audit import Actor, Network, list_actor_names
+from db.keys import get_api_key, update_last_used
+from db.polls import PollRecord, list_polls
 from db.pool import Pool
 from db.users import UserRecord, get_acting_user
 from feed.room import FeedLimits
 from feed.tokens import Keyring
 
-Network = IPv4Network | IPv6Network
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls, of one account: a user, or an integrator's key that acts for no user."""
+
+    account_id: UUID
+    user: UserRecord | None
+    scopes: frozenset[str]  # of a key
+    actor: Actor
+
+    def may(self, scope: str) -> bool:
+        """Whether they manage others in the account: administrators do, and keys with that scope."""
+        return self.user.administrator if self.user else scope in self.scopes
 
 
 @dataclass
 class Context:
-    """One request's. `caller` is the principal, or why there is none: only introspection needs no principal."""
+    """One request's. `principal` is who calls, or why there is none: only introspection needs no principal."""
 
     pool: Pool
     keyring: Keyring
     public_url: str
     limits: FeedLimits
-    caller: Principal | NotAuthenticatedError
+    links_per_user: int
+    principal: Principal | ApiKeyText | NotAuthenticatedError
     network: Network | None  # of the caller, for the audit log
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
-    _viewer: UserRecord | None = None
+    _caller: Caller | None = None
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def viewer(self) -> UserRecord:
-        """The user who calls; `Unauthenticated` unless they may act at this moment."""
-        if isinstance(self.caller, NotAuthenticatedError):
-            raise Unauthenticated(str(self.caller))
+    async def caller(self) -> Caller:
+        """Who calls; `Unauthenticated` unless they may act at this moment."""
+        if isinstance(self.principal, NotAuthenticatedError):
+            raise Unauthenticated(str(self.principal))
         async with self._asking:
-            if self._viewer is None:
-                async with self.pool.acquire() as conn:
-                    self._viewer = await get_acting_user(conn, self.caller.account_id, self.caller.user_id)
-        if self._viewer is None:
-            raise Unauthenticated("The bearer token's user is not active here.")
-        return self._viewer
+            self._caller = self._caller or await self._ask(self.principal)
+        return self._caller
 
-    async def administrator(self) -> UserRecord:
-        viewer = await self.viewer()
-        if not viewer.administrator:
-            raise Forbidden("Only an administrator may name another user: leave `userId` out for your own feeds.")
-        return viewer
+    async def viewer(self) -> UserRecord:
+        """The user who calls."""
+        user = (await self.caller()).user
+        if user is None:
+            raise Forbidden("An API key acts for no user: ask with a user's bearer token.")
+        return user
+
+    async def manager(self, scope: str) -> Caller:
+        """Whoever manages others in the account."""
+        caller = await self.caller()
+        if not caller.may(scope):
+            whoever = "An administrator" if caller.user else f"An API key with the scope {scope}"
+            raise Forbidden(f"{whoever} may do this; for your own feeds leave `userId` out.")
+        return caller
+
+    async def _ask(self, principal: Principal | ApiKeyText) -> Caller:
+        if isinstance(principal, ApiKeyText):
+            return await self._ask_key(principal)
+        async with self.pool.acquire() as conn:
+            user = await get_acting_user(conn, principal.account_id, principal.user_id)
+        if user is None:
+            raise Unauthenticated("The bearer token's user is not active here.")
+        return Caller(user.account_id, user, frozenset(), Actor("USER", user.id, self.network))
+
+    async def _ask_key(self, text: ApiKeyText) -> Caller:
+        async with self.pool.acquire() as conn:
+            key = await get_api_key(conn, text.account_id, text.key_id)
+            if key is None or not text.matches(key.hash):
+                raise Unauthenticated("The API key is not valid here.")
+            await update_last_used(conn, key.account_id, key.id, self.now)
+        return Caller(key.account_id, None, frozenset(key.scopes), Actor("KEY", key.id, self.network))
+
+    @cached_property
+    def polls(self) -> DataLoader[UUID, list[PollRecord]]:
+        """The clients that poll a link of the caller's account, by the link's id."""
+        return DataLoader(self._load_polls)
+
+    @cached_property
+    def actor_names(self) -> DataLoader[UUID, str | None]:
+        """The name of a user or a key of the caller's account."""
+        return DataLoader(self._load_actor_names)
+
+    async def _load_polls(self, link_ids: Sequence[UUID]) -> list[list[PollRecord]]:
+        account_id = (await self.caller()).account_id
+        found: dict[UUID, list[PollRecord]] = defaultdict(list)
+        async with self.pool.acquire() as conn:
+            for poll in await list_polls(conn, account_id, link_ids):
+                found[poll.link_id].append(poll)
+        return [found[link_id] for link_id in link_ids]
+
+    async def _load_actor_names(self, ids: Sequence[UUID]) -> list[str | None]:
+        account_id = (await self.caller()).account_id
+        async with self.pool.acquire() as conn:
+            names = await list_actor_names(conn, account_id, ids)
+        return [names.get(id_) for id_ in ids]
 
 
 Info = StrawberryInfo[Context, None]

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from api.auth import Principal, issue_token
 from api.settings import Settings
-from db.audit import add_audit_entries
+from db.audit import OPERATOR, add_audit_entries
 from db.links import add_link, get_link
 from db.pool import Conn
 from db.users import UserRecord
@@ -83,9 +83,7 @@ async def sample_link_url(conn: Conn, settings: Settings, keyring: Keyring, user
     key = (user.account_id, user.id, None, "")
     link = await get_link(conn, *key)
     if link is None and (link := await add_link(conn, *key, keyring.newest, now)):
-        await add_audit_entries(
-            conn, user.account_id, "LINK_GENERATED", [link.id], actor_id=None, network=None, now=now
-        )
+        await add_audit_entries(conn, user.account_id, "LINK_GENERATED", [link.id], actor=OPERATOR, now=now)
     return (
         link and link_url(keyring, settings.base_url, link, all_calendars(words(user.locale)))
     ) or "(generate one in GraphiQL)"

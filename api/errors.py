@@ -59,7 +59,7 @@ class UserError:
     path: list[str] = strawberry.field(description='The input field it is about, like ["calendarIds", "0"].')
 
 
-@strawberry.type(description="There is no such calendar among those that the user may see.")
+@strawberry.type(description="There is no such calendar among those that the user may see, or in the account.")
 class CalendarNotFound(UserError):
     pass
 
@@ -76,8 +76,53 @@ class LinkNameInvalid(UserError):
     pass
 
 
-@strawberry.type(description="The user has no such link.")
+@strawberry.type(description="The feed has another link of that name.")
+class LinkNameTaken(UserError):
+    pass
+
+
+@strawberry.type(description="There is no such link among those that the caller may manage.")
 class LinkNotFound(UserError):
+    pass
+
+
+@strawberry.type(description="The link was revoked, which is for good.")
+class LinkRevoked(UserError):
+    pass
+
+
+@strawberry.type(description="Somebody else paused the link: an administrator, or its alarm.")
+class LinkPausedByOther(UserError):
+    pass
+
+
+@strawberry.type(description="The user has as many links as the service or the account's policy allows.")
+class TooManyLinks(UserError):
+    pass
+
+
+@strawberry.type(description="The account's policy switches calendar feeds off.")
+class FeedsDisabled(UserError):
+    pass
+
+
+@strawberry.type(description="The account's policy does not allow an option.")
+class ForbiddenByPolicy(UserError):
+    pass
+
+
+@strawberry.type(description="A moment at which a link is to end has passed, or is later than the policy allows.")
+class ExpiryInvalid(UserError):
+    pass
+
+
+@strawberry.type(description="A number of an input is out of its range, or a text too long.")
+class ValueInvalid(UserError):
+    pass
+
+
+@strawberry.type(description="The filter names nothing, and does not say that every link is meant.")
+class FilterEmpty(UserError):
     pass
 
 
@@ -86,4 +131,30 @@ class FeedOptionsInvalid(UserError):
     pass
 
 
-USER_ERRORS = [CalendarNotFound, UserNotFound, LinkNameInvalid, LinkNotFound, FeedOptionsInvalid]
+NOT_ALLOWED = (
+    CalendarNotFound,
+    UserNotFound,
+    LinkNotFound,
+    LinkPausedByOther,
+    TooManyLinks,
+    FeedsDisabled,
+    ForbiddenByPolicy,
+)
+MISTAKES = (
+    LinkNameInvalid,
+    LinkNameTaken,
+    LinkRevoked,
+    ExpiryInvalid,
+    ValueInvalid,
+    FilterEmpty,
+    FeedOptionsInvalid,
+)
+USER_ERRORS = [*NOT_ALLOWED, *MISTAKES]
+
+
+class Refused(Exception):  # no failure: what a payload's user errors say
+    """What was asked is not done: raised inside the transaction, so that nothing of it is kept."""
+
+    def __init__(self, *errors: UserError) -> None:
+        super().__init__(*(error.message for error in errors))
+        self.errors = list(errors)

@@ -5,15 +5,29 @@ from typing import Annotated
 
 import strawberry
 from graphql import GraphQLError
+from strawberry import relay
 from strawberry.extensions import MaxTokensLimiter
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 from strawberry.types.scalar import ScalarDefinition
 
+from api.audit import AuditEntry, audit_log
 from api.context import Info
-from api.errors import USER_ERRORS, NotFound
-from api.links import find_user, generate_calendar_url, reset_calendar_feeds, update_feed_link
-from api.types import CalendarFeed, TimeZone, User, list_feeds
+from api.errors import USER_ERRORS, Forbidden, NotFound
+from api.feeds import CalendarFeed, FeedLink, list_feeds
+from api.links import (
+    find_user,
+    generate_calendar_url,
+    pause_feed_link,
+    resume_feed_link,
+    revoke_feed_link,
+    update_feed_link,
+)
+from api.management import feed_links, limit_feed_links, reset_feed_links, revoke_feed_links
+from api.policy import FeedPolicy, feed_policy, update_feed_policy
+from api.refusals import note_refusal
+from api.resets import reset_calendar_feeds
+from api.types import TimeZone, User
 
 UserId = Annotated[
     strawberry.ID | None,
@@ -25,22 +39,49 @@ UserId = Annotated[
 
 @strawberry.type(description="Everything that can be asked.")
 class Query:
-    @strawberry.field(description="The user who calls.")
+    @strawberry.field(description="The user who calls; null for an API key, which acts for no user.")
     async def viewer(self, info: Info) -> User | None:
-        return User.of(await info.context.viewer())
+        user = (await info.context.caller()).user
+        return User.of(user) if user else None
 
     @strawberry.field(
         description="Everything that the user can subscribe to: first all calendars in one, then each calendar by name."
     )
     async def calendar_feeds(self, info: Info, user_id: UserId = None) -> list[CalendarFeed]:
-        viewer = await info.context.viewer()
-        if user_id is not None:
-            await info.context.administrator()
-        async with info.context.pool.acquire() as conn:
-            user = viewer if user_id is None else await find_user(conn, viewer.account_id, user_id)
-            if user is None:
-                raise NotFound("There is no such user in your account.")
-            return await list_feeds(conn, info.context, user, with_urls=user.id == viewer.id)
+        if user_id is None:
+            viewer = await info.context.viewer()
+            async with info.context.pool.acquire() as conn:
+                return await list_feeds(conn, info.context, viewer, with_urls=True)
+        return await _feeds_of(info, user_id)
+
+    feed_links: relay.Connection[FeedLink] = strawberry.field(
+        resolver=feed_links,
+        description="The links of everybody in the account, the oldest first, without their URLs:"
+        " for administrators, and API keys with the scope feeds:read.",
+    )
+    feed_policy: FeedPolicy = strawberry.field(
+        resolver=feed_policy, description="What the links of the account's users may do."
+    )
+    audit_log: relay.Connection[AuditEntry] = strawberry.field(
+        resolver=audit_log,
+        description="What was done in the account and what was refused, the latest first: for administrators,"
+        " and API keys with the scope audit:read.",
+    )
+
+
+async def _feeds_of(info: Info, user_id: str) -> list[CalendarFeed]:
+    """Somebody's feeds, for those who manage the account's links."""
+    try:
+        caller = await info.context.manager("feeds:read")
+    except Forbidden as forbidden:
+        await note_refusal(info, "LINKS_LISTED", [forbidden.code], user_id)
+        raise
+    async with info.context.pool.acquire() as conn:
+        user = await find_user(conn, caller.account_id, user_id)
+        if user is None:
+            raise NotFound("There is no such user in your account.")
+        is_own = caller.user is not None and caller.user.id == user.id
+        return await list_feeds(conn, info.context, user, with_urls=is_own)
 
 
 @strawberry.type(description="Everything that can be changed.")
@@ -50,20 +91,50 @@ class Mutation:
         description="Get the private URL of a feed: the link is made if there is none, else returned as it is.",
     )
     update_feed_link = strawberry.mutation(
-        update_feed_link, description="Change what a link of the viewer shows, and how. Its URL stays the same."
+        update_feed_link, description="Change a link's name, what it shows, or when it ends. Its URL stays the same."
     )
+    pause_feed_link = strawberry.mutation(
+        pause_feed_link, description="Switch a link off for now: it serves a notice until it is resumed."
+    )
+    resume_feed_link = strawberry.mutation(
+        resume_feed_link, description="Let a paused link serve again, at the same URL, and clear its alarm."
+    )
+    revoke_feed_link = strawberry.mutation(revoke_feed_link, description="End a link for good.")
     reset_calendar_feeds = strawberry.mutation(
         reset_calendar_feeds,
         description="Give links new URLs, all of the user's or those of some calendars. Earlier URLs are dead at once.",
+    )
+    reset_feed_links = strawberry.mutation(
+        reset_feed_links,
+        description="Give many links new URLs, of anyone in the account: for administrators, and API keys with the"
+        " scope feeds:write.",
+    )
+    revoke_feed_links = strawberry.mutation(
+        revoke_feed_links,
+        description="End many links for good, of anyone in the account: for administrators, and API keys with the"
+        " scope feeds:write.",
+    )
+    limit_feed_links = strawberry.mutation(
+        limit_feed_links,
+        description="Let many links end at a moment, of anyone in the account: for administrators, and API keys with"
+        " the scope feeds:write.",
+    )
+    update_feed_policy = strawberry.mutation(
+        update_feed_policy,
+        description="Change what the links of the account's users may do: for administrators, and API keys with the"
+        " scope policy:write.",
     )
 
 
 def parse_date_time(value: str) -> datetime:
     """A moment; a text without an offset would mean the server's own time zone, so is refused."""
-    parsed = datetime.fromisoformat(value)
-    if parsed.tzinfo is None:
-        raise ValueError("a DateTime must carry an offset, like 2026-03-29T01:30:00Z")
-    return parsed.astimezone(UTC)
+    try:
+        parsed = datetime.fromisoformat(value)
+        if parsed.tzinfo:
+            return parsed.astimezone(UTC)
+    except (ValueError, TypeError, OverflowError):
+        pass
+    raise GraphQLError("A DateTime must carry an offset, like 2026-03-29T01:30:00Z.")
 
 
 SCALARS: dict[object, ScalarDefinition] = {

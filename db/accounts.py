@@ -1,17 +1,33 @@
-"""Accounts: customer organisations. Everything belongs to exactly one."""
+"""Accounts: the customer organisations, and the policy of each: what its users' links may do."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 from db.ids import new_id
 from db.pool import Conn
+
+POLICY = "a.feeds_disabled_at, a.most_links, a.longest_days, a.forced_detail, a.allowed_types, a.pauses_alarmed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountRecord:
     account_id: UUID
     name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyRecord:
+    """What an account allows; None: no limit beyond the service's own."""
+
+    feeds_disabled_at: datetime | None = None
+    most_links: int | None = None  # of each user, default links too
+    longest_days: int | None = None  # that a URL serves
+    forced_detail: Literal["FULL", "BUSY"] | None = None  # FULL or BUSY, whatever the link's options say
+    allowed_types: Sequence[str] | None = None  # of activities
+    pauses_alarmed: bool = False  # whether a link is paused as soon as its alarm is raised
 
 
 async def add_account(conn: Conn, name: str, now: datetime) -> AccountRecord:
@@ -25,3 +41,28 @@ async def list_accounts(conn: Conn) -> list[AccountRecord]:
     """All accounts by age: for the operator's commands, never for a request."""
     rows = await conn.fetch("SELECT a.account_id, a.name FROM accounts a ORDER BY a.account_id")
     return [AccountRecord(**row) for row in rows]
+
+
+async def get_policy(conn: Conn, account_id: UUID) -> PolicyRecord:
+    row = await conn.fetchrow(f"SELECT {POLICY} FROM accounts a WHERE a.account_id = $1", account_id)
+    return PolicyRecord(**row) if row else PolicyRecord()
+
+
+async def lock_policy(conn: Conn, account_id: UUID) -> PolicyRecord:
+    """The policy, locked until the transaction ends."""
+    sql = f"SELECT {POLICY} FROM accounts a WHERE a.account_id = $1 FOR NO KEY UPDATE"
+    row = await conn.fetchrow(sql, account_id)
+    return PolicyRecord(**row) if row else PolicyRecord()
+
+
+async def update_policy(conn: Conn, account_id: UUID, policy: PolicyRecord) -> None:
+    sql = """
+        UPDATE accounts a
+           SET feeds_disabled_at = $2, most_links = $3, longest_days = $4, forced_detail = $5, allowed_types = $6,
+               pauses_alarmed = $7
+         WHERE a.account_id = $1"""
+    types = None if policy.allowed_types is None else list(policy.allowed_types)
+    await conn.execute(
+        sql, account_id, policy.feeds_disabled_at, policy.most_links, policy.longest_days, policy.forced_detail, types,
+        policy.pauses_alarmed,
+    )  # fmt: skip

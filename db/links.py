@@ -1,24 +1,29 @@
-"""Feed links, and the gate: the one query that every poll asks."""
+"""Feed links, one by one and many at once."""
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import asyncpg
 
+from db.calendars import CalendarRecord
+from db.gate import read_options
 from db.ids import new_id
 from db.pool import Conn
+from db.users import UserRecord
 
+PausedBy = Literal["OWNER", "ADMINISTRATOR", "ALARM"]
 COLUMNS = """l.account_id, l.id, l.user_id, l.calendar_id, l.name, l.key_id, l.generation, l.options,
-    l.style_revision, l.styled_at, l.created_at, l.resets[l.generation - 1] AS reset_at, l.paused_at, l.expires_at"""
+    l.style_revision, l.styled_at, l.created_at, l.resets[l.generation - 1] AS reset_at, l.grace_until,
+    l.paused_at, l.paused_by, l.expires_at, l.revoked_at, l.alarmed_at, l.request_id"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkRecord:
-    """A link that is not revoked; `calendar_id` is None for all the user's calendars in one feed."""
+    """A link; `calendar_id` is None for all the user's calendars in one feed."""
 
     account_id: UUID
     id: UUID
@@ -32,84 +37,56 @@ class LinkRecord:
     styled_at: datetime | None  # when it last rose
     created_at: datetime
     reset_at: datetime | None
+    grace_until: datetime | None  # until when the URL before the present one serves
     paused_at: datetime | None
-    expires_at: datetime | None
+    paused_by: PausedBy | None
+    expires_at: datetime | None  # as its user or an administrator chose; a policy may end it earlier
+    revoked_at: datetime | None
+    alarmed_at: datetime | None  # since when unusually many clients poll it
+    request_id: str | None  # of the call that reset it last
+
+    @property
+    def made_at(self) -> datetime:
+        """When its present URL was made."""
+        return self.reset_at or self.created_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gate:
-    """What a poll may do, asked anew each time: is the link alive, what may its user see, and in which version."""
+class LinkFilter:
+    """Which links of an account; None is all. Revoked links never are among them."""
 
-    account_id: UUID
-    link_id: UUID
-    user_id: UUID
-    calendar_id: UUID | None
-    key_id: str
-    generation: int
-    options: Mapping[str, Any]
-    style_revision: int
-    styled_at: datetime | None
-    time_zone: str
-    locale: str
-    reset_at: datetime | None  # when the asked generation died
-    paused_at: datetime | None
-    expires_at: datetime | None
-    revoked_at: datetime | None
-    deactivated_at: datetime | None
-    suspended_at: datetime | None
-    lost_at: datetime | None  # when access to the one calendar ended
-    calendar_ids: Sequence[UUID]
-    calendar_versions: Sequence[int]
-    calendar_times: Sequence[datetime]  # when each was last changed
-    calendar_name: str | None  # of the one calendar
-    calendar_color: str | None
-    link_changed_at: datetime
-    user_changed_at: datetime
-    changed_at: datetime  # when a subscriber could last see a change; a withdrawn calendar counts, or it would go back
+    user_ids: Sequence[UUID] | None = None
+    calendar_ids: Sequence[UUID] | None = None  # that the link shows: of all calendars, if its user may see one of them
+    made_before: datetime | None = None  # the present URL
+    unpolled_since: datetime | None = None
+    alarmed: bool | None = None
 
 
-GATE = """
-    SELECT l.account_id, l.id AS link_id, l.user_id, l.calendar_id, l.key_id, l.generation, l.options,
-           l.style_revision, l.styled_at, u.time_zone, u.locale,
-           l.resets[$3] AS reset_at, l.paused_at, l.expires_at, l.revoked_at, u.deactivated_at, a.suspended_at,
-           s.lost_at, coalesce(s.ids, '{}') AS calendar_ids, coalesce(s.versions, '{}') AS calendar_versions,
-           coalesce(s.times, '{}') AS calendar_times,
-           k.name AS calendar_name, k.color AS calendar_color,
-           l.changed_at AS link_changed_at, u.changed_at AS user_changed_at,
-           greatest(l.changed_at, u.changed_at, s.changed_at) AS changed_at
-      FROM feed_links l
-      JOIN accounts a ON a.account_id = $1
-      JOIN users u ON u.account_id = $1 AND u.id = l.user_id
-      LEFT JOIN calendars k ON k.account_id = $1 AND k.id = l.calendar_id
-     CROSS JOIN LATERAL (
-           SELECT array_agg(c.id ORDER BY c.id) FILTER (WHERE x.withdrawn_at IS NULL AND c.deleted_at IS NULL) AS ids,
-                  array_agg(v.version ORDER BY c.id) FILTER (WHERE x.withdrawn_at IS NULL AND c.deleted_at IS NULL)
-                      AS versions,
-                  array_agg(v.changed_at ORDER BY c.id) FILTER (WHERE x.withdrawn_at IS NULL AND c.deleted_at IS NULL)
-                      AS times,
-                  max(v.changed_at) AS changed_at,
-                  max(least(x.withdrawn_at, c.deleted_at)) AS lost_at
-             FROM calendar_access x
-             JOIN calendars c ON c.account_id = $1 AND c.id = x.calendar_id
-             JOIN calendar_versions v ON v.account_id = $1 AND v.calendar_id = x.calendar_id
-            WHERE x.account_id = $1 AND x.user_id = l.user_id
-              AND (l.calendar_id IS NULL OR x.calendar_id = l.calendar_id)) s
-     WHERE l.account_id = $1 AND l.id = $2"""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnedLink:
+    """A link with whose it is and what of, for those who manage an account's links."""
 
-
-async def get_gate(conn: Conn, account_id: UUID, link_id: UUID, generation: int) -> Gate | None:
-    """Everything that a poll with a token of this generation has to know; None if there is no such link."""
-    row = await conn.fetchrow(GATE, account_id, link_id, generation)
-    return Gate(**_values(row)) if row else None
+    link: LinkRecord
+    user: UserRecord
+    calendar: CalendarRecord | None  # None: all the user's calendars
+    has_access: bool  # whether its user may see the calendar now
 
 
 async def list_links(conn: Conn, account_id: UUID, user_id: UUID) -> list[LinkRecord]:
-    """The user's links, the default link of each feed before the named ones."""
+    """The user's links that are not revoked, the default link of each feed before the named ones."""
     sql = f"""
         SELECT {COLUMNS} FROM feed_links l
          WHERE l.account_id = $1 AND l.user_id = $2 AND l.revoked_at IS NULL
          ORDER BY l.calendar_id NULLS FIRST, l.name, l.id"""
-    return [LinkRecord(**_values(row)) for row in await conn.fetch(sql, account_id, user_id)]
+    return [_link(row) for row in await conn.fetch(sql, account_id, user_id)]
+
+
+async def count_links(conn: Conn, account_id: UUID, user_id: UUID) -> int:
+    """How many links the user has that are not revoked."""
+    sql = """
+        SELECT count(l.id) FROM feed_links l WHERE l.account_id = $1 AND l.user_id = $2 AND l.revoked_at IS NULL"""
+    count: int = await conn.fetchval(sql, account_id, user_id)
+    return count
 
 
 async def get_link(
@@ -120,16 +97,14 @@ async def get_link(
          WHERE l.account_id = $1 AND l.user_id = $2 AND l.calendar_id IS NOT DISTINCT FROM $3 AND l.name = $4
            AND l.revoked_at IS NULL"""
     row = await conn.fetchrow(sql, account_id, user_id, calendar_id, name)
-    return LinkRecord(**_values(row)) if row else None
+    return _link(row) if row else None
 
 
-async def lock_link(conn: Conn, account_id: UUID, user_id: UUID, link_id: UUID) -> LinkRecord | None:
-    """The user's link, locked until the transaction ends; None if they have no such link."""
-    sql = f"""
-        SELECT {COLUMNS} FROM feed_links l
-         WHERE l.account_id = $1 AND l.user_id = $2 AND l.id = $3 AND l.revoked_at IS NULL FOR NO KEY UPDATE"""
-    row = await conn.fetchrow(sql, account_id, user_id, link_id)
-    return LinkRecord(**_values(row)) if row else None
+async def lock_link(conn: Conn, account_id: UUID, link_id: UUID) -> LinkRecord | None:
+    """The link, a revoked one too, locked until the transaction ends."""
+    sql = f"SELECT {COLUMNS} FROM feed_links l WHERE l.account_id = $1 AND l.id = $2 FOR NO KEY UPDATE"
+    row = await conn.fetchrow(sql, account_id, link_id)
+    return _link(row) if row else None
 
 
 async def add_link(
@@ -141,43 +116,164 @@ async def add_link(
     key_id: str,
     now: datetime,
     options: Mapping[str, Any] | None = None,
+    expires_at: datetime | None = None,
 ) -> LinkRecord | None:
     """Add the link of that name; None if there is one already, made by another at the same moment even."""
     sql = f"""
         INSERT INTO feed_links AS l
-               (account_id, id, user_id, calendar_id, name, key_id, options, created_at, changed_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $8, $7, $7)
+               (account_id, id, user_id, calendar_id, name, key_id, options, expires_at, created_at, changed_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $8, $9, $7, $7)
         ON CONFLICT DO NOTHING RETURNING {COLUMNS}"""
     kept = json.dumps(options or {})
-    row = await conn.fetchrow(sql, account_id, new_id(), user_id, calendar_id, name, key_id, now, kept)
-    return LinkRecord(**_values(row)) if row else None
+    row = await conn.fetchrow(sql, account_id, new_id(), user_id, calendar_id, name, key_id, now, kept, expires_at)
+    return _link(row) if row else None
+
+
+async def update_link(
+    conn: Conn, account_id: UUID, link_id: UUID, name: str, options: Mapping[str, Any], expires_at: datetime | None
+) -> None:
+    """Keep these with the link, whose URL stays the same."""
+    sql = """
+        UPDATE feed_links l SET name = $3, options = $4, expires_at = $5 WHERE l.account_id = $1 AND l.id = $2"""
+    await conn.execute(sql, account_id, link_id, name, json.dumps(options), expires_at)
 
 
 async def reset_links(
-    conn: Conn, account_id: UUID, link_ids: Sequence[UUID], key_id: str, now: datetime
+    conn: Conn,
+    account_id: UUID,
+    link_ids: Sequence[UUID],
+    key_id: str,
+    now: datetime,
+    *,
+    grace_until: datetime | None = None,
+    request_id: str | None = None,
 ) -> list[LinkRecord]:
-    """Raise the generation of the links: every URL given out before is dead as soon as this is committed."""
+    """Raise the generation of the links: every URL given out before is dead as soon as this is committed.
+
+    With `grace_until` the last of them serves until then. A new URL has neither an alarm nor the pause that the alarm
+    brought; a link that has expired stays so.
+    """
     sql = f"""
-        UPDATE feed_links l SET generation = l.generation + 1, resets = l.resets || $3::timestamptz, key_id = $4
+        UPDATE feed_links l
+           SET generation = l.generation + 1, resets = l.resets || $3::timestamptz, key_id = $4,
+               grace_until = $5, grace_key_id = CASE WHEN $5::timestamptz IS NOT NULL THEN l.key_id END,
+               request_id = $6, alarmed_at = NULL,
+               paused_at = CASE WHEN l.paused_by IS DISTINCT FROM 'ALARM' THEN l.paused_at END,
+               paused_by = CASE WHEN l.paused_by IS DISTINCT FROM 'ALARM' THEN l.paused_by END
          WHERE l.account_id = $1 AND l.id = ANY ($2::uuid[]) AND l.revoked_at IS NULL
         RETURNING {COLUMNS}"""
-    return [LinkRecord(**_values(row)) for row in await conn.fetch(sql, account_id, link_ids, now, key_id)]
+    rows = await conn.fetch(sql, account_id, link_ids, now, key_id, grace_until, request_id)
+    return [_link(row) for row in rows]
 
 
-async def update_options(conn: Conn, account_id: UUID, link_id: UUID, options: Mapping[str, Any]) -> None:
-    """Keep these options with the link, whose URL stays the same."""
-    sql = "UPDATE feed_links l SET options = $3 WHERE l.account_id = $1 AND l.id = $2"
-    await conn.execute(sql, account_id, link_id, json.dumps(options))
+async def pause_links(conn: Conn, account_id: UUID, link_ids: Sequence[UUID], by: PausedBy, now: datetime) -> None:
+    sql = """
+        UPDATE feed_links l SET paused_at = coalesce(l.paused_at, $3), paused_by = $4
+         WHERE l.account_id = $1 AND l.id = ANY ($2::uuid[]) AND l.revoked_at IS NULL"""
+    await conn.execute(sql, account_id, link_ids, now, by)
 
 
-def _values(row: asyncpg.Record) -> dict[str, Any]:
-    return {**row, "options": _options(row["options"])}
+async def resume_links(conn: Conn, account_id: UUID, link_ids: Sequence[UUID], now: datetime) -> None:
+    """Let the links serve again; the clients that they have now raise no alarm."""
+    sql = """
+        UPDATE feed_links l
+           SET paused_at = NULL, paused_by = NULL, alarmed_at = NULL,
+               alarm_cleared_at = CASE WHEN l.alarmed_at IS NULL THEN l.alarm_cleared_at ELSE $3 END
+         WHERE l.account_id = $1 AND l.id = ANY ($2::uuid[]) AND l.revoked_at IS NULL"""
+    await conn.execute(sql, account_id, link_ids, now)
 
 
-def _options(text: str) -> dict[str, Any]:
-    """The options, none if Python cannot read what somebody wrote there: a number of 5,000 digits, a deep nest."""
-    try:
-        options: dict[str, Any] = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return options
+async def revoke_links(conn: Conn, account_id: UUID, link_ids: Sequence[UUID], now: datetime) -> None:
+    sql = """
+        UPDATE feed_links l SET revoked_at = $3
+         WHERE l.account_id = $1 AND l.id = ANY ($2::uuid[]) AND l.revoked_at IS NULL"""
+    await conn.execute(sql, account_id, link_ids, now)
+
+
+async def limit_links(conn: Conn, account_id: UUID, link_ids: Sequence[UUID], expires_at: datetime) -> None:
+    """Let the links end at that moment, unless they end earlier."""
+    sql = """
+        UPDATE feed_links l SET expires_at = least(l.expires_at, $3)
+         WHERE l.account_id = $1 AND l.id = ANY ($2::uuid[]) AND l.revoked_at IS NULL"""
+    await conn.execute(sql, account_id, link_ids, expires_at)
+
+
+# The placeholders $2 to $6 are the values of `_filter_values`.
+FILTERED = """
+    l.account_id = $1 AND l.revoked_at IS NULL
+    AND ($2::uuid[] IS NULL OR l.user_id = ANY ($2))
+    AND ($3::uuid[] IS NULL OR l.calendar_id = ANY ($3) OR l.calendar_id IS NULL AND EXISTS (
+            SELECT 1 FROM calendar_access x
+             WHERE x.account_id = $1 AND x.user_id = l.user_id AND x.calendar_id = ANY ($3)
+               AND x.withdrawn_at IS NULL))
+    AND ($4::timestamptz IS NULL OR coalesce(l.resets[l.generation - 1], l.created_at) < $4)
+    AND ($5::timestamptz IS NULL OR NOT EXISTS (
+            SELECT 1 FROM feed_polls p
+             WHERE p.account_id = $1 AND p.link_id = l.id AND p.last_polled_at >= $5))
+    AND ($6::boolean IS NULL OR (l.alarmed_at IS NOT NULL) = $6)"""
+
+
+async def lock_filtered_links(conn: Conn, account_id: UUID, wanted: LinkFilter) -> list[LinkRecord]:
+    """The links of the account that fit, locked until the transaction ends."""
+    sql = f"SELECT {COLUMNS} FROM feed_links l WHERE {FILTERED} ORDER BY l.id FOR NO KEY UPDATE"
+    return [_link(row) for row in await conn.fetch(sql, account_id, *_filter_values(wanted))]
+
+
+OWNED = f"""
+    SELECT {COLUMNS},
+           u.external_id AS user_external_id, u.name AS user_name, u.email AS user_email,
+           u.administrator, u.time_zone, u.locale, u.deactivated_at,
+           c.external_id AS calendar_external_id, c.name AS calendar_name, c.color, v.changed_at,
+           l.calendar_id IS NULL OR c.deleted_at IS NULL AND EXISTS (
+               SELECT 1 FROM calendar_access y
+                WHERE y.account_id = $1 AND y.user_id = l.user_id AND y.calendar_id = l.calendar_id
+                  AND y.withdrawn_at IS NULL) AS has_access
+      FROM feed_links l
+      JOIN users u ON u.account_id = $1 AND u.id = l.user_id
+      LEFT JOIN calendars c ON c.account_id = $1 AND c.id = l.calendar_id
+      LEFT JOIN calendar_versions v ON v.account_id = $1 AND v.calendar_id = l.calendar_id"""
+
+
+async def get_owned_link(conn: Conn, account_id: UUID, link_id: UUID) -> OwnedLink | None:
+    """The link, a revoked one too."""
+    row = await conn.fetchrow(f"{OWNED} WHERE l.account_id = $1 AND l.id = $2", account_id, link_id)
+    return _owned(row) if row else None
+
+
+async def page_links(
+    conn: Conn, account_id: UUID, wanted: LinkFilter, first: int, after: UUID | None
+) -> list[OwnedLink]:
+    """The links of the account that fit, the oldest first, `first` of them at the most, that come after that one."""
+    sql = f"{OWNED} WHERE {FILTERED} AND ($7::uuid IS NULL OR l.id > $7) ORDER BY l.id LIMIT $8"
+    rows = await conn.fetch(sql, account_id, *_filter_values(wanted), after, first)
+    return [_owned(row) for row in rows]
+
+
+def _filter_values(wanted: LinkFilter) -> tuple[Any, ...]:
+    lists = (list(ids) if ids is not None else None for ids in (wanted.user_ids, wanted.calendar_ids))
+    return (*lists, wanted.made_before, wanted.unpolled_since, wanted.alarmed)
+
+
+def _link(row: asyncpg.Record) -> LinkRecord:
+    values = {field.name: row[field.name] for field in fields(LinkRecord)}
+    return LinkRecord(**{**values, "options": read_options(row["options"])})
+
+
+def _owned(row: asyncpg.Record) -> OwnedLink:
+    link = _link(row)
+    user = UserRecord(
+        account_id=link.account_id,
+        id=link.user_id,
+        external_id=row["user_external_id"],
+        name=row["user_name"],
+        email=row["user_email"],
+        **{name: row[name] for name in ("administrator", "time_zone", "locale", "deactivated_at")},
+    )
+    calendar = link.calendar_id and CalendarRecord(
+        account_id=link.account_id,
+        id=link.calendar_id,
+        external_id=row["calendar_external_id"],
+        name=row["calendar_name"],
+        **{name: row[name] for name in ("color", "changed_at")},
+    )
+    return OwnedLink(link=link, user=user, calendar=calendar or None, has_access=row["has_access"])

@@ -1,5 +1,6 @@
 """Users: the staff members of an account."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -43,9 +44,21 @@ async def get_acting_user(conn: Conn, account_id: UUID, user_id: UUID) -> UserRe
     return UserRecord(**row) if row else None
 
 
+async def lock_user(conn: Conn, account_id: UUID, user_id: UUID) -> None:
+    """Let nobody else add links for the user until the transaction ends."""
+    sql = "SELECT u.id FROM users u WHERE u.account_id = $1 AND u.id = $2 FOR NO KEY UPDATE"
+    await conn.fetchval(sql, account_id, user_id)
+
+
 async def list_users(conn: Conn, account_id: UUID) -> list[UserRecord]:
     rows = await conn.fetch(f"SELECT {COLUMNS} FROM users u WHERE u.account_id = $1 ORDER BY u.id", account_id)
     return [UserRecord(**row) for row in rows]
+
+
+async def list_known_users(conn: Conn, account_id: UUID, user_ids: Sequence[UUID]) -> set[UUID]:
+    """Those of the ids that are users of the account."""
+    sql = "SELECT u.id FROM users u WHERE u.account_id = $1 AND u.id = ANY ($2::uuid[])"
+    return {row["id"] for row in await conn.fetch(sql, account_id, list(user_ids))}
 
 
 async def list_viewers(conn: Conn, account_id: UUID, calendar_id: UUID) -> list[UserRecord]:

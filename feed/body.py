@@ -13,7 +13,7 @@ import structlog
 
 from db.activities import ActivityRecord, list_activities
 from db.fragments import SelectedActivity, delete_stale_fragments, save_fragments, select_activities
-from db.links import Gate, get_gate
+from db.gate import Gate, get_gate
 from db.pool import CONNECTION_LOST, Conn, Pool
 from feed.document import Head, document, nothing_planned, stamped
 from feed.feeds import Feed, gate_feed

@@ -61,16 +61,29 @@ def nothing_planned(feed_id: UUID, day: date, since: datetime, say: Words) -> by
     return _all_day(f"nothing-planned-{feed_id}", day, since, say("Nothing planned"), text)
 
 
-def notice(link_id: UUID, ended_at: datetime, say: Words) -> bytes:
-    """The whole calendar that a dead link serves: it empties calendar programs, says what to do, and tells nothing."""
+def notice(link_id: UUID, ended_at: datetime, say: Words, page: str | None) -> bytes:
+    """The whole calendar that a dead link serves: it empties calendar programs, says what to do, and tells nothing.
+
+    `page` is the address at which users manage their links.
+    """
     summary = say("This calendar link no longer works: subscribe again")
     text = say(
         "Open the calendar feeds in your CRM, copy your new link and subscribe to it; then remove this calendar."
     )
-    head = Head(name=say("Calendar link ended"), description=summary)
-    return document(
-        head, range(0), [_all_day(f"notice-{link_id}", ended_at.astimezone(UTC).date(), ended_at, summary, text)]
-    )
+    return _notice(f"notice-{link_id}", say("Calendar link ended"), ended_at, summary, text, page)
+
+
+def pause_notice(link_id: UUID, paused_at: datetime, say: Words, page: str | None) -> bytes:
+    """The whole calendar that a paused link serves until it is resumed: likewise, but there is nothing to remove."""
+    summary = say("This calendar link is paused")
+    text = say("It shows nothing until it is resumed: open the calendar feeds in your CRM.")
+    return _notice(f"pause-{link_id}", say("Calendar link paused"), paused_at, summary, text, page)
+
+
+def _notice(uid: str, name: str, at: datetime, summary: str, text: str, page: str | None) -> bytes:
+    text = f"{text}\n{page}" if page else text
+    event = _all_day(uid, at.astimezone(UTC).date(), at, summary, text, page)
+    return document(Head(name=name, description=summary), range(0), [event])
 
 
 def _head(head: Head) -> bytes:
@@ -106,7 +119,7 @@ def _vtimezones(body: bytes, years: range) -> Sequence[bytes]:
     return [defined for name in names if (defined := one_rule(name, years))]
 
 
-def _all_day(uid: str, day: date, at: datetime, summary: str, description: str) -> bytes:
+def _all_day(uid: str, day: date, at: datetime, summary: str, description: str, url: str | None = None) -> bytes:
     event = Event()
     event.add("UID", uid)
     event.add("DTSTAMP", at)
@@ -116,6 +129,8 @@ def _all_day(uid: str, day: date, at: datetime, summary: str, description: str) 
     event.add("DTEND", day + timedelta(days=1))
     event.add("SUMMARY", Text(summary))
     event.add("DESCRIPTION", Text(description))
+    if url:
+        event.add("URL", url)
     event.add("STATUS", "CONFIRMED")
     event.add("TRANSP", "TRANSPARENT")
     event.add("X-MICROSOFT-CDO-BUSYSTATUS", "FREE")

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from db.accounts import PolicyRecord
 from db.calendars import CalendarRecord
 from db.fragments import SelectedActivity, Selection
-from db.links import Gate, LinkRecord
+from db.gate import Gate
+from db.links import LinkRecord
 from db.users import UserRecord
 from feed.document import Stamp
 from feed.options import DEFAULTS, FeedOptions
+from feed.policy import allowed_options
 from feed.style import Shown, Style
 from feed.window import Window, zone_of
 from feed.words import Words, words
@@ -108,7 +111,8 @@ def all_calendars(say: Words) -> str:
 
 def gate_feed(gate: Gate, now: datetime) -> Feed:
     """What the link behind the gate shows today."""
-    style = _style(FeedOptions.parse(gate.options), gate.locale, gate.time_zone, now)
+    options = allowed_options(gate.policy, FeedOptions.parse(gate.options))
+    style = _style(options, gate.locale, gate.time_zone, now)
     return Feed(
         account_id=gate.account_id,
         user_id=gate.user_id,
@@ -128,10 +132,11 @@ def user_feed(
     calendars: Sequence[CalendarRecord],
     calendar: CalendarRecord | None,
     link: LinkRecord | None,
+    policy: PolicyRecord,
     now: datetime,
 ) -> Feed:
     """What the user's link shows today, or would show if it were generated; `calendars` are those that they may see."""
-    options = FeedOptions.parse(link.options) if link else DEFAULTS
+    options = allowed_options(policy, FeedOptions.parse(link.options) if link else DEFAULTS)
     return Feed(
         account_id=user.account_id,
         user_id=user.id,

@@ -1,22 +1,29 @@
 """GET and HEAD /feeds/{token}/{name}.ics: the life of a poll, top to bottom.
 
-Token → gate (one query) → notice, 410 or 304 → rows of one snapshot → body. Never 401 or 403, a redirect, a cookie,
-HTML, or an empty 200 that stands for a failure: calendar programs believe a 200 and drop what is not in it.
+Token → rate → gate (one query) → notice, 410 or 304 → rows of one snapshot → body. Never 401 or 403, a redirect, a
+cookie, HTML, or an empty 200 that stands for a failure: calendar programs believe a 200 and drop what is not in it.
 """
 
 import hashlib
 import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import structlog
 from aiohttp import web
 
-from db.links import Gate, get_gate
+from db.audit import Network
+from db.gate import Gate, get_gate
+from db.polls import Answer
 from db.pool import DatabaseUnreachableError, PatientPool
 from feed.body import feed_content, feed_octets, read_gate_feed
-from feed.document import notice
+from feed.document import notice, pause_notice
 from feed.feeds import Feed, gate_feed
+from feed.policy import expiry
+from feed.polls import PollLog
+from feed.rates import PollRates
 from feed.room import FeedLimits
 from feed.style import FORMAT, ZONES
 from feed.tokens import FeedToken, Keyring
@@ -34,93 +41,129 @@ ALWAYS = {
     "X-Robots-Tag": "noindex, nofollow",
     "Referrer-Policy": "no-referrer",
 }
+Answered = tuple[
+    Answer | None, web.Response
+]  # None: a token that opens nothing, so that there is no link to note it for
+
+
+@dataclass(frozen=True, slots=True)
+class Notices:
+    """What a dead link serves: a notice for so many days, which names the page on which users manage their links."""
+
+    days: int = 30
+    page: str | None = None
 
 
 class FeedRoutes:
-    """The subscription route over a pool, a keyring, and the days for which a dead link serves its notice."""
+    """The subscription route."""
 
-    def __init__(self, pool: PatientPool, keyring: Keyring, notice_days: int, limits: FeedLimits) -> None:
+    def __init__(
+        self,
+        pool: PatientPool,
+        keyring: Keyring,
+        notices: Notices,
+        limits: FeedLimits,
+        rates: PollRates,
+        polls: PollLog,
+        caller_network: Callable[[web.Request], Network | None],
+    ) -> None:
         self._pool = pool
         self._keyring = keyring
-        self._notice_days = timedelta(days=notice_days)
+        self._notices = notices
         self._limits = limits
+        self._rates = rates
+        self._polls = polls
+        self._caller_network = caller_network
 
     def routes(self) -> list[web.RouteDef]:
         paths = ("/feeds/{token}/{name}.ics", "/feeds/{token}.ics")  # the name is decoration: any name serves
         return [web.get(path, self.poll) for path in paths] + [web.options(path, _options) for path in paths]
 
     async def poll(self, request: web.Request) -> web.Response:
+        network = self._caller_network(request)
         token = self._keyring.verify(request.match_info["token"])
         if token is None:
-            return _unknown()
+            wait = await self._rates.unknown(network)
+            return _limited(wait) if wait else _unknown()
+        answer, response = await self._answer_to(request, token)
+        if answer:
+            said = (request.headers.get("User-Agent"), network, response.status, answer, datetime.now(UTC))
+            self._polls.note(token.account_id, token.link_id, *said, token.generation)
+        return response
+
+    async def _answer_to(self, request: web.Request, token: FeedToken) -> Answered:
+        if wait := await self._rates.link(token.link_id):
+            return "LIMITED", _limited(wait)
         try:
             return await self._answer(request, token)
         except DatabaseUnreachableError:
-            return _unavailable()
+            return "UNAVAILABLE", _unavailable()
         except Exception as exc:  # whatever it is: a calendar program must get an answer that it can bear
             where = traceback.format_tb(exc.__traceback__)  # without the message, which may hold what a row says
             log.error("poll failed", link_id=str(token.link_id), error=type(exc).__name__, where=where)
-            return _unavailable()
+            return "UNAVAILABLE", _unavailable()
 
-    async def _answer(self, request: web.Request, token: FeedToken) -> web.Response:
+    async def _answer(self, request: web.Request, token: FeedToken) -> Answered:
         gate = await self._pool.read(lambda conn: get_gate(conn, token.account_id, token.link_id, token.generation))
-        if gate is None or not _is_current(token, gate):
-            return _unknown()
         now = datetime.now(UTC)
-        if ended := ended_at(token, gate, now):
-            return self._ended(request, gate, ended, now)
+        if gate is None or not _is_current(token, gate, now):
+            return None, _unknown()
+        if closed := self._closed(request, token, gate, now):
+            return closed
         feed = gate_feed(gate, now)
         if _has_current(request, etag(gate, feed, self._limits), feed.changed_at, now):
-            return web.Response(status=304, headers=self._validators(gate, feed, now))
+            return "UNCHANGED", web.Response(status=304, headers=self._validators(gate, feed, now))
         found = await self._pool.read(lambda conn: read_gate_feed(conn, token, now))
-        if found is None or ended_at(token, found[0], now):
+        if found is None or found[0].paused_at or ended_at(token, found[0], now):
             return await self._answer(request, token)  # it ended between the two questions
         gate, rows = found
         content = await feed_content(rows, self._pool.pool, self._limits)
         validators = self._validators(gate, rows.feed, now)
-        return _calendar(feed_octets(content, self._limits), rows.feed.name, validators)
+        return "CALENDAR", _calendar(feed_octets(content, self._limits), rows.feed.name, validators)
 
     def _validators(self, gate: Gate, feed: Feed, now: datetime) -> dict[str, str]:
         tag, modified = etag(gate, feed, self._limits), last_modified(feed.changed_at, now)
         dates = {"Last-Modified": format_datetime(modified, usegmt=True)}
         return {"ETag": f'"{tag}"', **dates, "Cache-Control": "private, no-cache"}
 
-    def _ended(self, request: web.Request, gate: Gate, ended: datetime, now: datetime) -> web.Response:
-        """The notice for some days, then 410: an error leaves stale appointments on phones, the notice clears them.
-
-        It has no Last-Modified: a program that goes by dates alone must not take it for the feed that it had.
+    def _closed(self, request: web.Request, token: FeedToken, gate: Gate, now: datetime) -> Answered | None:
+        """What a link without a feed serves. One that ended: the notice for some days, then 410, as an error leaves
+        stale appointments on phones, and the notice clears them. One that is paused may come back, so it is never gone.
         """
-        if now - ended >= self._notice_days:
-            return _refusal(410, "This calendar link no longer works. Remove this calendar and subscribe again.")
-        body = notice(gate.link_id, ended, words(gate.locale))
-        tag = hashlib.sha256(body).hexdigest()[:32]
-        validators = {"ETag": f'"{tag}"', "Cache-Control": "private, no-cache"}
-        if request.if_none_match and _has_current(request, tag, now, now):
-            return web.Response(status=304, headers=validators)
-        return _calendar(body, None, validators)
+        say, page = words(gate.locale), self._notices.page
+        if ended := ended_at(token, gate, now):
+            if now - ended >= timedelta(days=self._notices.days):
+                return "GONE", _gone()
+            return "NOTICE", _notice(request, notice(gate.link_id, ended, say, page), now)
+        if gate.paused_at:
+            return "NOTICE", _notice(request, pause_notice(gate.link_id, gate.paused_at, say, page), now)
+        return None
 
 
 def ended_at(token: FeedToken, gate: Gate, now: datetime) -> datetime | None:
-    """Since when this token opens nothing any more; None while it does.
+    """Since when this token opens nothing any more; None while it does, or does so again once its link is resumed.
 
-    Only an expiry lies in the future: what else was written ends the link at once, whatever the clock of its writer.
+    Only an expiry and a grace lie in the future: what else was written ends the link at once, whatever the clock of its
+    writer.
     """
-    ends = [gate.revoked_at, gate.paused_at, gate.deactivated_at, gate.suspended_at]
-    if gate.expires_at and gate.expires_at <= now:
-        ends.append(gate.expires_at)
-    if token.generation < gate.generation:
-        ends.append(gate.reset_at)
+    ends = [gate.revoked_at, gate.deactivated_at, gate.suspended_at, gate.policy.feeds_disabled_at]
+    expires_at = expiry(gate.policy, gate.made_at, gate.expires_at)
+    if expires_at and expires_at <= now:
+        ends.append(expires_at)
+    if token.generation < gate.generation and not _in_grace(token, gate, now):
+        ends.append(gate.grace_until if _had_grace(token, gate) else gate.reset_at)
     if gate.calendar_id and not gate.calendar_ids:
         ends.append(gate.lost_at or gate.user_changed_at)
     return min(filter(None, ends), default=None)
 
 
 def etag(gate: Gate, feed: Feed, limits: FeedLimits) -> str:
-    """Changes with everything that the body is made of: the link, its user, the day, and the calendars' versions.
+    """Changes with everything that the body is made of: link, user, account, the day, and the calendars' versions.
 
     A version's time stands beside its number: a database that was restored gives the same number to other content.
     """
-    content = (FORMAT, ZONES, gate.link_changed_at, gate.user_changed_at, feed.style.window.today, limits)
+    changed = (gate.link_changed_at, gate.user_changed_at, gate.account_changed_at)
+    content = (FORMAT, ZONES, changed, feed.style.window.today, limits)
     calendars = (gate.calendar_ids, gate.calendar_versions, gate.calendar_times)
     return hashlib.sha256(repr((gate.link_id, content, calendars)).encode()).hexdigest()[:32]
 
@@ -135,14 +178,25 @@ def last_modified(changed_at: datetime, now: datetime) -> datetime:
     return second if second + SETTLED <= now else min(second - SECOND, now.replace(microsecond=0))
 
 
-def _is_current(token: FeedToken, gate: Gate) -> bool:
-    """Whether the link had this generation, and, if it is the present one, is on the key that signed it.
+def _is_current(token: FeedToken, gate: Gate, now: datetime) -> bool:
+    """Whether the link had this generation, and, if that serves, was on the key that signed it.
 
     Without this, whoever holds an old key of the ring could sign tokens of links that have moved to a newer one.
     """
     if token.generation == gate.generation:
         return token.key_id == gate.key_id
+    if _in_grace(token, gate, now):
+        return token.key_id == gate.grace_key_id
     return 1 <= token.generation < gate.generation
+
+
+def _had_grace(token: FeedToken, gate: Gate) -> bool:
+    return token.generation == gate.generation - 1 and gate.grace_until is not None
+
+
+def _in_grace(token: FeedToken, gate: Gate, now: datetime) -> bool:
+    """Whether the token is of the generation before the present one, and that still serves."""
+    return _had_grace(token, gate) and gate.grace_until is not None and now < gate.grace_until
 
 
 def _has_current(request: web.Request, tag: str, changed_at: datetime, now: datetime) -> bool:
@@ -156,6 +210,15 @@ def _has_current(request: web.Request, tag: str, changed_at: datetime, now: date
     return since is not None and changed_at <= since <= now
 
 
+def _notice(request: web.Request, body: bytes, now: datetime) -> web.Response:
+    """It has no Last-Modified: a program that goes by dates alone must not take it for the feed that it had."""
+    tag = hashlib.sha256(body).hexdigest()[:32]
+    validators = {"ETag": f'"{tag}"', "Cache-Control": "private, no-cache"}
+    if request.if_none_match and _has_current(request, tag, now, now):
+        return web.Response(status=304, headers=validators)
+    return _calendar(body, None, validators)
+
+
 def _calendar(body: bytes, calendar_name: str | None, validators: dict[str, str]) -> web.Response:
     disposition = f'inline; filename="{file_name(calendar_name)}"'
     headers = {**validators, "Content-Type": "text/calendar; charset=utf-8", "Content-Disposition": disposition}
@@ -164,6 +227,14 @@ def _calendar(body: bytes, calendar_name: str | None, validators: dict[str, str]
 
 def _unknown() -> web.Response:
     return _refusal(404, "There is no such calendar feed.")
+
+
+def _gone() -> web.Response:
+    return _refusal(410, "This calendar link no longer works. Remove this calendar and subscribe again.")
+
+
+def _limited(seconds: int) -> web.Response:
+    return _refusal(429, "Too many polls: come again later.", seconds)
 
 
 def _unavailable() -> web.Response:

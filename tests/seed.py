@@ -15,17 +15,21 @@ from strawberry.relay import to_base64
 
 from api.app import create_app
 from api.auth import Principal, issue_token
+from api.logs import AccessLogger
 from api.settings import Settings
-from db.accounts import add_account
+from db.accounts import PolicyRecord, add_account
 from db.activities import Activity, add_entries, upsert_activities
 from db.calendars import add_calendar, grant_access
 from db.fragments import Selection
 from db.pool import Conn, PatientPool, Pool, create_pool
 from db.users import UserRecord, add_user
 from feed.feeds import user_feed
+from feed.polls import PollLog, PollSettings
+from feed.rates import PollRates
 from feed.room import FeedLimits
-from feed.routes import FeedRoutes
+from feed.routes import FeedRoutes, Notices
 from feed.tokens import Keyring
+from tests.leaks import NET
 
 SECRET_KEY = "k1:0123456789abcdef0123456789abcdef"
 JWT_SECRET = "a secret for the bearer tokens of the tests"
@@ -49,6 +53,7 @@ class Seed:
 
     async def write(self, *activities: Activity, calendars: tuple[UUID, ...] = ()) -> None:
         """Write activities and let them stand in the calendars, Anna's if none is named."""
+        NET.keep_private(*activities)
         async with self.conn.transaction():
             await upsert_activities(self.conn, self.account_id, activities, NOW)
             for calendar_id in calendars or (self.own,):
@@ -56,7 +61,7 @@ class Seed:
 
     def selection(self, *calendar_ids: UUID) -> Selection:
         """What Anna's link to a calendar, with the default options, shows today; here to these calendars."""
-        selection = user_feed(self.anna, [], None, None, datetime.now(UTC)).selection()
+        selection = user_feed(self.anna, [], None, None, PolicyRecord(), datetime.now(UTC)).selection()
         return replace(selection, calendar_ids=calendar_ids, by_calendar=False)
 
 
@@ -96,13 +101,20 @@ def calendar_node(calendar_id: UUID) -> str:
     return to_base64("Calendar", str(calendar_id))
 
 
+def link_node(link_id: UUID) -> str:
+    return to_base64("FeedLink", str(link_id))
+
+
 def user_node(user: UserRecord) -> str:
     return to_base64("User", str(user.id))
 
 
 def settings(**said: Any) -> Settings:
     secrets = {"secret_keys": SecretStr(SECRET_KEY), "jwt_secret": SecretStr(JWT_SECRET)}
-    return Settings(**{**secrets, "public_url": "https://feeds.example.com", **said})
+    unlimited = {"link_polls_per_minute": 0, "unknown_polls_per_minute": 0}  # tests poll faster than any program
+    found = Settings(**{**secrets, **unlimited, "public_url": "https://feeds.example.com", **said})
+    NET.keep_secret({name: value.get_secret_value() for name, value in found if isinstance(value, SecretStr)})
+    return found
 
 
 @dataclass(frozen=True)
@@ -111,14 +123,16 @@ class Service:
 
     client: Client
 
-    async def graphql(self, query: str, caller: UserRecord | None = None, /, **variables: Any) -> dict[str, Any]:
-        """The whole answer, `{"data": …, "errors": …}`."""
-        headers = {"Authorization": f"Bearer {bearer(caller)}"} if caller else {}
+    async def graphql(self, query: str, caller: UserRecord | str | None = None, /, **variables: Any) -> dict[str, Any]:
+        """The whole answer, `{"data": …, "errors": …}`; the caller is a user, or the text of a bearer token or key."""
+        token = bearer(caller) if isinstance(caller, UserRecord) else caller
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
         async with self.client.post(
             "/graphql", json={"query": query, "variables": variables}, headers=headers
         ) as answer:
             assert answer.status == 200
             said: dict[str, Any] = await answer.json()
+            NET.hear_errors(said)
             return said
 
     async def generate(self, user: UserRecord, calendar_id: UUID | None = None, **said: Any) -> str:
@@ -134,11 +148,19 @@ class Service:
         assert payload["userErrors"] == []
         return str(payload["url"]).removeprefix("https://feeds.example.com")
 
+    async def mutate(self, name: str, caller: UserRecord | str, selection: str, /, **values: Any) -> dict[str, Any]:
+        """The payload of a mutation: what was selected, and its user errors."""
+        selected = f"{selection} userErrors {{ __typename message path }}"
+        query = f"mutation ($input: {name[0].upper()}{name[1:]}Input!) {{ {name}(input: $input) {{ {selected} }} }}"
+        payload: dict[str, Any] = (await self.graphql(query, caller, input=values))["data"][name]
+        return payload
+
     async def poll(self, url: str, method: str = "GET", **headers: str) -> ClientResponse:
         answer = await self.client.request(
             method, url, headers={name.replace("_", "-"): value for name, value in headers.items()}
         )
         await answer.read()
+        await NET.hear_refusal(answer)
         return answer
 
 
@@ -178,7 +200,7 @@ class InterruptedPool(PatientPool):
 async def running_service(dsn: str, before_second_read: str | None = None, **said: Any) -> AsyncIterator[Service]:
     """A service of its own with these settings; another writer may come between the two reads of its first poll."""
     if before_second_read is None:
-        async with TestClient(TestServer(create_app(settings(**said), dsn))) as client:
+        async with _client(create_app(settings(**said), dsn)) as client:
             yield Service(client)
         return
     async with create_pool(dsn) as pool, feeds_alone(InterruptedPool(pool, before_second_read)) as service:
@@ -189,6 +211,17 @@ async def running_service(dsn: str, before_second_read: str | None = None, **sai
 async def feeds_alone(pool: PatientPool) -> AsyncIterator[Service]:
     """The feed route over a pool of the test's own."""
     app = web.Application()
-    app.add_routes(FeedRoutes(pool, Keyring.parse(SECRET_KEY), 30, FeedLimits()).routes())
-    async with TestClient(TestServer(app)) as client:
+    keyring, rates, polls = Keyring.parse(SECRET_KEY), PollRates(0, 0, None), PollLog(pool.pool, PollSettings())
+    routes = FeedRoutes(pool, keyring, Notices(), FeedLimits(), rates, polls, lambda _: None)
+    app.add_routes(routes.routes())
+    async with _client(app) as client:
         yield Service(client)
+
+
+@asynccontextmanager
+async def _client(app: web.Application) -> AsyncIterator[Client]:
+    """A client of a server that logs its requests as `serve` does."""
+    server = TestServer(app)
+    await server.start_server(access_log_class=AccessLogger)
+    async with TestClient(server) as client:
+        yield client

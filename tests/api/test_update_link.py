@@ -91,7 +91,7 @@ LINK_NOT_FOUND = {
     "userErrors": [
         {
             "__typename": "LinkNotFound",
-            "message": "You have no such link: use an id that `calendarFeeds` gave you.",
+            "message": "There is no such link: use an id that the API gave you.",
             "path": ["linkId"],
         }
     ],
@@ -100,10 +100,10 @@ LINK_NOT_FOUND = {
 
 async def test_link_of_somebody_else_is_not_found(seed: Seed, service: Service) -> None:
     other = await plant(seed.conn, "Blackwood Investigations")
-    theirs = [await subscribe(service, seed.ben, seed.team), await subscribe(service, other.anna)]
+    theirs = [await subscribe(service, seed.anna, seed.team), await subscribe(service, other.anna)]
     ids = [link.link_id for link in theirs]
     for unknown in (*ids, calendar_node(seed.own), to_base64("FeedLink", "1"), "garbage", ""):
-        assert await update(service, seed.anna, unknown, daysBack=1) == LINK_NOT_FOUND
+        assert await update(service, seed.ben, unknown, daysBack=1) == LINK_NOT_FOUND
     assert await seed.conn.fetchval("SELECT count(*) FROM feed_links WHERE options <> '{}'") == 0
 
 
@@ -111,15 +111,26 @@ ENDS = {
     "access withdrawn": "UPDATE calendar_access SET withdrawn_at = '2026-01-01Z'",
     "access gone": "DELETE FROM calendar_access",
     "calendar deleted": "UPDATE calendars SET deleted_at = '2026-01-01Z'",
-    "link revoked": "UPDATE feed_links SET revoked_at = '2026-01-01Z'",
 }
 
 
 @pytest.mark.parametrize("end", ENDS)
 async def test_link_that_ended_is_not_found(seed: Seed, service: Service, end: str) -> None:
-    link = await subscribe(service, seed.anna, seed.own)
+    link = await subscribe(service, seed.ben, seed.team)
     await seed.conn.execute(ENDS[end])
     assert await link.update(daysBack=1) == LINK_NOT_FOUND
+    assert await seed.conn.fetchval("SELECT options::text FROM feed_links") == "{}"
+
+
+async def test_revoked_link_is_told_as_such_and_stays_as_it_is(seed: Seed, service: Service) -> None:
+    link = await subscribe(service, seed.ben, seed.team)
+    await seed.conn.execute("UPDATE feed_links SET revoked_at = now()")
+    (error,) = (await link.update(daysBack=1))["userErrors"]
+    assert error == {
+        "__typename": "LinkRevoked",
+        "message": "The link was revoked: generate a new one.",
+        "path": ["linkId"],
+    }
     assert await seed.conn.fetchval("SELECT options::text FROM feed_links") == "{}"
 
 
@@ -127,7 +138,8 @@ async def test_change_of_options_is_audited_once_and_none_is_not(seed: Seed, ser
     link = await subscribe(service, seed.anna, seed.own)
     for options in ({"daysBack": 90}, {}, {"titleWith": "OWNER"}, {"titleWith": "OWNER"}, {"daysBack": -1}):
         await link.update(**options)
-    sql = "SELECT action, actor_id, subject_id, network::text, details::text FROM audit_log ORDER BY id"
+    sql = "SELECT action, actor_id, subject_id, network::text, details::text FROM audit_log"
+    sql += " WHERE actor_type = 'USER' ORDER BY id"
     link_id = await seed.conn.fetchval("SELECT id FROM feed_links")
     assert [tuple(row) for row in await seed.conn.fetch(sql)] == [
         (action, seed.anna.id, link_id, "127.0.0.0/24", "{}") for action in ("LINK_GENERATED", "LINK_UPDATED")

@@ -40,6 +40,7 @@ COMPONENTS: dict[str, list[tuple[str, str, str | None, str | None]]] = {
     "meeting-zoned": [(REVIEW, BUSY, TEN, ELEVEN)],
     "nothing-planned": [("Niets gepland", BUSY, SECOND, THIRD)],
     "notice": [("This calendar link no longer works: subscribe again", BUSY, SECOND, THIRD)],
+    "notice-of-a-pause": [("This calendar link is paused", BUSY, SECOND, THIRD)],
     "notice-in-german": [
         ("Dieser Kalenderlink funktioniert nicht mehr: Bitte neu abonnieren", BUSY, SECOND, THIRD),
     ],

@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
+from ipaddress import ip_network
 from types import ModuleType
 from uuid import uuid4
 
@@ -11,12 +12,12 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from db import accounts, activities, audit, calendars, fragments, links, users
+from db import accounts, activities, audit, calendars, fragments, gate, keys, links, polls, users
 from tests.db.test_schema import TABLES
 from tests.seed import NOW, Seed, meeting
 
-MODULES: list[ModuleType] = [accounts, activities, audit, calendars, fragments, links, users]
-OPERATORS_OWN = {"list_accounts"}  # a command's, over all accounts
+MODULES: list[ModuleType] = [accounts, activities, audit, calendars, fragments, gate, keys, links, polls, users]
+OPERATORS_OWN = {"list_accounts", "count_key_links"}  # a command's, over all accounts
 
 RENDERED = fragments.SelectedActivity(
     activity_id=uuid4(),
@@ -40,8 +41,16 @@ RENDERED = fragments.SelectedActivity(
     is_rendered=True,
     ics=b"BEGIN:VEVENT",
 )
+POLLED = (
+    polls.PollKey(uuid4(), "curl", ip_network("192.0.2.0/24"), 1, True),
+    polls.PollCount(NOW, NOW, 1, 200, "CALENDAR"),
+)
+LIMITS = polls.AlarmLimits(clients=6, networks=40, cloud=["Google Calendar"])
 CALLS: dict[str, Callable[[Seed], Awaitable[object]]] = {
     "add_account": lambda s: accounts.add_account(s.conn, "Other", NOW),
+    "get_policy": lambda s: accounts.get_policy(s.conn, s.account_id),
+    "lock_policy": lambda s: accounts.lock_policy(s.conn, s.account_id),
+    "update_policy": lambda s: accounts.update_policy(s.conn, s.account_id, accounts.PolicyRecord(most_links=3)),
     "list_accounts": lambda s: accounts.list_accounts(s.conn),
     "upsert_activities": lambda s: activities.upsert_activities(s.conn, s.account_id, [meeting()], NOW),
     "add_entries": lambda s: activities.add_entries(s.conn, s.account_id, s.own, [meeting()]),
@@ -49,8 +58,10 @@ CALLS: dict[str, Callable[[Seed], Awaitable[object]]] = {
     "list_entered": lambda s: activities.list_entered(s.conn, s.account_id, s.own, [meeting()]),
     "list_activities": lambda s: activities.list_activities(s.conn, s.account_id, [uuid4()]),
     "add_audit_entries": lambda s: audit.add_audit_entries(
-        s.conn, s.account_id, "LINK_RESET", [uuid4()], actor_id=None, network=None, now=NOW
+        s.conn, s.account_id, "LINK_RESET", [uuid4()], actor=audit.OPERATOR, now=NOW
     ),
+    "page_audit_log": lambda s: audit.page_audit_log(s.conn, s.account_id, audit.AuditFilter(), 9, (NOW, uuid4())),
+    "list_actor_names": lambda s: audit.list_actor_names(s.conn, s.account_id, [s.anna.id]),
     "list_visible_calendars": lambda s: calendars.list_visible_calendars(s.conn, s.account_id, s.anna.id),
     "list_calendars": lambda s: calendars.list_calendars(s.conn, s.account_id),
     "add_calendar": lambda s: calendars.add_calendar(s.conn, s.account_id, NOW, name="Other"),
@@ -58,15 +69,42 @@ CALLS: dict[str, Callable[[Seed], Awaitable[object]]] = {
     "select_activities": lambda s: fragments.select_activities(s.conn, s.selection(s.own), left_out=True),
     "save_fragments": lambda s: fragments.save_fragments(s.conn, s.account_id, [RENDERED], NOW.date()),
     "delete_stale_fragments": lambda s: fragments.delete_stale_fragments(s.conn, s.account_id, [uuid4()], NOW.date()),
-    "get_gate": lambda s: links.get_gate(s.conn, s.account_id, uuid4(), 1),
+    "get_gate": lambda s: gate.get_gate(s.conn, s.account_id, uuid4(), 1),
     "list_links": lambda s: links.list_links(s.conn, s.account_id, s.anna.id),
+    "count_links": lambda s: links.count_links(s.conn, s.account_id, s.anna.id),
     "get_link": lambda s: links.get_link(s.conn, s.account_id, s.anna.id, None, ""),
+    "get_owned_link": lambda s: links.get_owned_link(s.conn, s.account_id, uuid4()),
+    "page_links": lambda s: links.page_links(s.conn, s.account_id, links.LinkFilter(), 9, uuid4()),
     "add_link": lambda s: links.add_link(s.conn, s.account_id, s.anna.id, None, "", "k1", NOW),
-    "lock_link": lambda s: links.lock_link(s.conn, s.account_id, s.anna.id, uuid4()),
-    "update_options": lambda s: links.update_options(s.conn, s.account_id, uuid4(), {}),
+    "lock_link": lambda s: links.lock_link(s.conn, s.account_id, uuid4()),
+    "lock_filtered_links": lambda s: links.lock_filtered_links(s.conn, s.account_id, links.LinkFilter()),
+    "update_link": lambda s: links.update_link(s.conn, s.account_id, uuid4(), "iPhone", {}, None),
     "reset_links": lambda s: links.reset_links(s.conn, s.account_id, [uuid4()], "k1", NOW),
+    "pause_links": lambda s: links.pause_links(s.conn, s.account_id, [uuid4()], "OWNER", NOW),
+    "resume_links": lambda s: links.resume_links(s.conn, s.account_id, [uuid4()], NOW),
+    "revoke_links": lambda s: links.revoke_links(s.conn, s.account_id, [uuid4()], NOW),
+    "limit_links": lambda s: links.limit_links(s.conn, s.account_id, [uuid4()], NOW),
+    "add_api_key": lambda s: keys.add_api_key(
+        s.conn, s.account_id, uuid4(), NOW, name="CRM", key_hash=b"", scopes=["feeds:read"]
+    ),
+    "get_api_key": lambda s: keys.get_api_key(s.conn, s.account_id, uuid4()),
+    "list_api_keys": lambda s: keys.list_api_keys(s.conn, s.account_id),
+    "update_last_used": lambda s: keys.update_last_used(s.conn, s.account_id, uuid4(), NOW),
+    "revoke_api_key": lambda s: keys.revoke_api_key(s.conn, s.account_id, uuid4(), NOW),
+    "count_key_links": lambda s: keys.count_key_links(s.conn, NOW),
+    "lock_links_off_key": lambda s: keys.lock_links_off_key(s.conn, s.account_id, "k2", None, NOW),
+    "end_graces_off_key": lambda s: keys.end_graces_off_key(s.conn, s.account_id, "k2", None, NOW),
+    "save_polls": lambda s: polls.save_polls(s.conn, s.account_id, [POLLED]),
+    "save_networks": lambda s: polls.save_networks(s.conn, s.account_id, [POLLED]),
+    "delete_old_networks": lambda s: polls.delete_old_networks(s.conn, s.account_id, NOW, NOW),
+    "list_polls": lambda s: polls.list_polls(s.conn, s.account_id, [uuid4()]),
+    "list_alarming": lambda s: polls.list_alarming(s.conn, s.account_id, [uuid4()], LIMITS, NOW),
+    "lock_polled_links": lambda s: polls.lock_polled_links(s.conn, s.account_id, [uuid4()]),
+    "raise_alarms": lambda s: polls.raise_alarms(s.conn, s.account_id, [uuid4()], NOW),
     "get_user": lambda s: users.get_user(s.conn, s.account_id, s.anna.id),
     "get_acting_user": lambda s: users.get_acting_user(s.conn, s.account_id, s.anna.id),
+    "lock_user": lambda s: users.lock_user(s.conn, s.account_id, s.anna.id),
+    "list_known_users": lambda s: users.list_known_users(s.conn, s.account_id, [s.anna.id]),
     "list_users": lambda s: users.list_users(s.conn, s.account_id),
     "list_viewers": lambda s: users.list_viewers(s.conn, s.account_id, s.own),
     "add_user": lambda s: users.add_user(s.conn, s.account_id, NOW, name="Other"),

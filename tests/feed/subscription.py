@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from aiohttp import ClientResponse
 
 from db.activities import Activity
-from db.links import Gate, get_gate
+from db.gate import Gate, get_gate
 from db.pool import Conn, create_pool
 from db.users import UserRecord
 from feed.body import feed_content, feed_octets, read_gate_feed

@@ -13,7 +13,7 @@ from ical.calendar import Calendar
 from ical.calendar_stream import IcsCalendarStream
 
 from db.activities import ActivityRecord, Participant
-from feed.document import Head, Stamp, document, nothing_planned, notice, stamped
+from feed.document import Head, Stamp, document, nothing_planned, notice, pause_notice, stamped
 from feed.options import FeedOptions
 from feed.render import fragment
 from feed.style import Shown, Style
@@ -183,8 +183,9 @@ HEADS: dict[str, dict[str, Any]] = {
 }
 FILES = {f"{name}.ics": feed(ics, **HEADS.get(name, {})) for name, ics in FRAGMENTS.items()}
 FILES["nothing-planned.ics"] = feed(nothing_planned(ID, AT.date(), AT, words("nl")))
-FILES["notice.ics"] = notice(ID, AT, words("en"))
-FILES["notice-in-german.ics"] = notice(ID, AT, words("de-CH"))
+FILES["notice.ics"] = notice(ID, AT, words("en"), "https://crm.example.com/feeds")
+FILES["notice-in-german.ics"] = notice(ID, AT, words("de-CH"), None)
+FILES["notice-of-a-pause.ics"] = pause_notice(ID, AT, words("en"), "https://crm.example.com/feeds")
 
 
 def read(octets: bytes) -> Calendar:

@@ -12,7 +12,7 @@ from ical.calendar_stream import IcsCalendarStream
 
 from db.calendars import grant_access
 from db.fragments import save_fragments, select_activities
-from db.links import GATE
+from db.gate import GATE
 from db.pool import create_pool
 from feed.routes import last_modified
 from feed.tokens import FeedToken, Keyring
@@ -356,7 +356,6 @@ async def test_regenerated_link_kills_the_old_url_and_serves_the_new(seed: Seed,
 
 ENDS = {
     "revoked": "UPDATE feed_links SET revoked_at = $1",
-    "paused": "UPDATE feed_links SET paused_at = $1",
     "expired": "UPDATE feed_links SET expires_at = $1",
     "reset": "UPDATE feed_links SET generation = 2, resets = ARRAY[$1::timestamptz]",
     "user deactivated": "UPDATE users SET deactivated_at = $1",

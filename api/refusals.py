@@ -1,0 +1,80 @@
+"""Refused attempts: what a mutation answers to them, and what the audit log says of them."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import fields
+from functools import wraps
+from typing import Any, TypeVar
+
+import strawberry
+
+from api.context import Caller, Info
+from api.errors import NOT_ALLOWED, Forbidden, Refused
+from api.nodes import named_uuid
+from db.audit import add_audit_entries
+
+MOST_ASKED = 20  # ids of an attempt that the log keeps
+
+Input = TypeVar("Input")
+Payload = TypeVar("Payload")
+Resolver = Callable[[Info, Input], Awaitable[Payload]]
+
+
+def answering(payload: type[Payload], action: str) -> Callable[[Resolver[Input, Payload]], Resolver[Input, Payload]]:
+    """Let a mutation answer `Refused` with its payload's user errors.
+
+    What the caller was not allowed to do, or named without being allowed to know of it, is in the audit log under the
+    action that it would have been.
+    """
+
+    def decorate(resolver: Resolver[Input, Payload]) -> Resolver[Input, Payload]:
+        @wraps(resolver)
+        async def answer(info: Info, input: Input) -> Payload:  # noqa: A002  # the API's word
+            try:
+                return await resolver(info, input)
+            except Refused as refused:
+                if reasons := [type(error).__name__ for error in refused.errors if isinstance(error, NOT_ALLOWED)]:
+                    await note_refusal(info, action, sorted(set(reasons)), input)
+                return payload(user_errors=refused.errors)  # type: ignore[call-arg]  # every payload has them
+            except Forbidden as forbidden:
+                await note_refusal(info, action, [forbidden.code], input)
+                raise
+
+        return answer
+
+    return decorate
+
+
+async def note_refusal(info: Info, action: str, reasons: list[str], asked: object) -> None:
+    """Write the attempt to the audit log of the caller's own account, whatever account the ids are of."""
+    caller: Caller = await info.context.caller()
+    ids = [named for node_id in _node_ids(asked) if (named := named_uuid(node_id))][:MOST_ASKED]
+    details = {"reasons": reasons, "asked": [f"{kind}:{id_}" for kind, id_ in ids]}
+    subject = ids[0][1] if len(ids) == 1 else None
+    async with info.context.pool.acquire() as conn:
+        await add_audit_entries(
+            conn,
+            caller.account_id,
+            action,
+            [subject],
+            actor=caller.actor,
+            now=info.context.now,
+            outcome="REFUSED",
+            details=details,
+        )
+
+
+def _node_ids(asked: object) -> Iterator[str]:
+    """The ids in an argument or in the fields of an input whose names say that they are ids."""
+    if isinstance(asked, str):
+        yield asked
+    elif hasattr(asked, "__strawberry_definition__"):
+        for field in fields(asked):  # type: ignore[arg-type]  # strawberry's inputs are dataclasses
+            value: Any = getattr(asked, field.name)
+            if value in (None, strawberry.UNSET):
+                continue
+            if field.name.endswith("_id"):
+                yield str(value)
+            elif field.name.endswith("_ids"):
+                yield from map(str, value)
+            elif field.name == "where":
+                yield from _node_ids(value)

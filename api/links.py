@@ -1,6 +1,5 @@
-"""The life of one link: generated, updated, paused, resumed, revoked. Each mutation is one transaction."""
+"""What becomes of one link: updated, paused, resumed, revoked, reset. Each mutation is one transaction."""
 
-import unicodedata
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,29 +9,19 @@ from uuid import UUID
 
 import asyncpg
 
+from api.checks import check_name, check_options, checked_expiry
 from api.context import Caller, Context, Info
 from api.errors import (
-    CalendarNotFound,
-    ExpiryInvalid,
-    FeedsDisabled,
-    ForbiddenByPolicy,
     LinkNameInvalid,
     LinkNameTaken,
     LinkNotFound,
     LinkPausedByOther,
     LinkRevoked,
     Refused,
-    TooManyLinks,
     UserError,
-    ValueInvalid,
 )
 from api.feeds import CalendarFeed, FeedLink, list_feeds, managed_link
 from api.link_inputs import (
-    LONGEST_GRACE_HOURS,
-    LONGEST_REQUEST_ID,
-    GenerateCalendarUrlInput,
-    GenerateCalendarUrlPayload,
-    GenerateInput,
     PauseFeedLinkPayload,
     PauseInput,
     ResumeFeedLinkPayload,
@@ -46,15 +35,12 @@ from api.link_inputs import (
 from api.nodes import node_uuid
 from api.options import FeedOptionsInput
 from api.refusals import answering
-from db.accounts import PolicyRecord, get_policy
+from db.accounts import get_policy
 from db.audit import add_audit_entries
 from db.calendars import list_visible_calendars
 from db.links import (
     LinkRecord,
     PausedBy,
-    add_link,
-    count_links,
-    get_link,
     get_owned_link,
     lock_link,
     pause_links,
@@ -64,11 +50,8 @@ from db.links import (
     update_link,
 )
 from db.pool import Conn
-from db.users import UserRecord, get_user, lock_user
-from feed.options import DEFAULTS, FeedOptions
-from feed.policy import allowed_options
-
-LONGEST_NAME = 100
+from db.users import UserRecord, get_user
+from feed.options import FeedOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,25 +80,6 @@ class Change:
         alive = next((link for link in feed.links if link.id == str(self.link.id)), None) if feed else None
         policy = await get_policy(self.conn, self.link.account_id)
         return feed, alive or managed_link(owned, policy, self.context)
-
-
-@answering(GenerateCalendarUrlPayload, "LINK_GENERATED")
-async def generate_calendar_url(info: Info, input: GenerateInput) -> GenerateCalendarUrlPayload:  # noqa: A002  # the API's word
-    viewer = await info.context.viewer()
-    caller, name = await info.context.caller(), input.name or ""
-    check_name(name)
-    check_request(input.grace_hours, input.request_id)
-    calendar_id = None if input.calendar_id is None else node_uuid(input.calendar_id, "Calendar")
-    async with info.context.pool.acquire() as conn, conn.transaction():
-        if input.calendar_id is not None and calendar_id not in await visible_ids(conn, viewer):
-            raise Refused(calendar_not_found("calendarId"))
-        policy = await get_policy(conn, viewer.account_id)
-        if policy.feeds_disabled_at:
-            raise Refused(FeedsDisabled(message="Calendar feeds are switched off in your account.", path=[]))
-        _check_options(input.options, policy)
-        link = await _generate(conn, info.context, caller, viewer, calendar_id, name, input, policy)
-        feed, typed = await Change(conn, info.context, caller, link).described()
-    return GenerateCalendarUrlPayload(feed=feed, link=typed, url=typed.url)
 
 
 @answering(UpdateFeedLinkPayload, "LINK_UPDATED")
@@ -189,73 +153,9 @@ async def _may_change(conn: Conn, caller: Caller, link: LinkRecord) -> bool:
     return link.calendar_id is None or link.calendar_id in await visible_ids(conn, caller.user)
 
 
-async def _generate(
-    conn: Conn,
-    context: Context,
-    caller: Caller,
-    viewer: UserRecord,
-    calendar_id: UUID | None,
-    name: str,
-    wanted: GenerateCalendarUrlInput,
-    policy: PolicyRecord,
-) -> LinkRecord:
-    """The link of that name: made if there is none, reset if asked for or if its key was dropped, else as it is."""
-    key = (viewer.account_id, viewer.id, calendar_id, name)
-    if not await get_link(conn, *key):
-        await lock_user(conn, viewer.account_id, viewer.id)  # of two calls at once one makes it, and both count right
-    found = await get_link(conn, *key)
-    if found is None:
-        return await _add(conn, context, caller, key, wanted, policy)
-    link = await lock_link(conn, viewer.account_id, found.id) or found
-    is_repeated = wanted.request_id is not None and wanted.request_id == link.request_id
-    if (not wanted.regenerate or is_repeated) and link.key_id in context.keyring:
-        return link
-    if wanted.regenerate:
-        await _renew(conn, context, caller, link, wanted, policy)
-    return (await reset(conn, context, caller, [link], wanted.grace_hours, wanted.request_id))[0]
-
-
-async def _renew(
-    conn: Conn,
-    context: Context,
-    caller: Caller,
-    link: LinkRecord,
-    wanted: GenerateCalendarUrlInput,
-    policy: PolicyRecord,
-) -> None:
-    """Give the link the options and the expiry that were asked for; an expiry that has passed ends no new URL."""
-    kept = link.expires_at if link.expires_at and link.expires_at > context.now else None
-    expires_at = checked_expiry(policy, context.now, wanted.expires_at, context.now) or kept
-    options = (wanted.options or FeedOptionsInput()).applied_to(FeedOptions.parse(link.options)).kept()
-    if (options, expires_at) != (link.options, link.expires_at):
-        await update_link(conn, link.account_id, link.id, link.name, options, expires_at)
-        await audit_links(conn, context, caller, "LINK_UPDATED", [link.id])
-
-
-async def _add(
-    conn: Conn,
-    context: Context,
-    caller: Caller,
-    key: tuple[UUID, UUID, UUID | None, str],
-    wanted: GenerateCalendarUrlInput,
-    policy: PolicyRecord,
-) -> LinkRecord:
-    account_id, user_id, _, _ = key
-    most = context.links_per_user if policy.most_links is None else min(policy.most_links, context.links_per_user)
-    if await count_links(conn, account_id, user_id) >= most:
-        message = f"You may have {most} links, and have as many: revoke one that you do not need."
-        raise Refused(TooManyLinks(message=message, path=[]))
-    expires_at = checked_expiry(policy, context.now, wanted.expires_at, context.now)
-    options = (wanted.options or FeedOptionsInput()).applied_to(DEFAULTS).kept()
-    link = await add_link(conn, *key, context.keyring.newest, context.now, options, expires_at)
-    assert link is not None  # the user is locked
-    await audit_links(conn, context, caller, "LINK_GENERATED", [link.id])
-    return link
-
-
 async def _update(change: Change, wanted: UpdateFeedLinkInput) -> None:
     link, policy = change.link, await get_policy(change.conn, change.link.account_id)
-    _check_options(wanted.options or None, policy)
+    check_options(wanted.options or None, policy)
     options = (wanted.options or FeedOptionsInput()).applied_to(FeedOptions.parse(link.options)).kept()
     name = wanted.name if isinstance(wanted.name, str) else link.name
     expires_at = link.expires_at
@@ -308,61 +208,8 @@ async def find_user(conn: Conn, account_id: UUID, node_id: str) -> UserRecord | 
     return await get_user(conn, account_id, user_id) if user_id else None
 
 
-def check_name(name: str) -> None:
-    if len(name) > LONGEST_NAME or any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in name):
-        message = f"Give the link a name of at most {LONGEST_NAME} characters, without line breaks."
-        raise Refused(LinkNameInvalid(message=message, path=["name"]))
-
-
-def check_request(grace_hours: int | None, request_id: str | None) -> None:
-    if not 0 <= (grace_hours or 0) <= LONGEST_GRACE_HOURS:
-        message = f"Give a number from 0 to {LONGEST_GRACE_HOURS}."
-        raise Refused(ValueInvalid(message=message, path=["graceHours"]))
-    if request_id is not None and not (0 < len(request_id) <= LONGEST_REQUEST_ID and request_id.isprintable()):
-        message = f"Give a text of 1 to {LONGEST_REQUEST_ID} printable characters, such as a UUID."
-        raise Refused(ValueInvalid(message=message, path=["requestId"]))
-
-
-def checked_expiry(
-    policy: PolicyRecord, made_at: datetime, expires_at: datetime | None, now: datetime
-) -> datetime | None:
-    """The moment, if a URL made then may end at it."""
-    if expires_at is None:
-        return None
-    latest = policy.longest_days and made_at + timedelta(days=policy.longest_days)
-    if expires_at <= now:
-        raise Refused(ExpiryInvalid(message="Name a moment in the future.", path=["expiresAt"]))
-    if latest and expires_at > latest:
-        message = f"Your account allows links {policy.longest_days} days: name a moment until {latest:%Y-%m-%dT%H:%MZ}."
-        raise Refused(ExpiryInvalid(message=message, path=["expiresAt"]))
-    return expires_at
-
-
-def _check_options(wanted: FeedOptionsInput | None, policy: PolicyRecord) -> None:
-    """Refuse options that nobody can have, and those that the account's policy would override."""
-    if not wanted:
-        return
-    if errors := wanted.errors():
-        raise Refused(*errors)
-    chosen = wanted.applied_to(DEFAULTS)
-    allowed, errors = allowed_options(policy, chosen), list[UserError]()
-    if wanted.detail and chosen.detail != allowed.detail:
-        message = f"Your account allows only {allowed.detail}."
-        errors.append(ForbiddenByPolicy(message=message, path=["options", "detail"]))
-    if wanted.activity_types and chosen.activity_types != allowed.activity_types:
-        message = f"Your account allows only {', '.join(policy.allowed_types or ())}."
-        errors.append(ForbiddenByPolicy(message=message, path=["options", "activityTypes"]))
-    if errors:
-        raise Refused(*errors)
-
-
 def _paused_by_other(link: LinkRecord) -> UserError:
     message = "An administrator paused the link: ask them to resume it."
     if link.paused_by == "ALARM":
         message = "The link was paused because others seem to have its URL: reset it, and it serves at its new URL."
     return LinkPausedByOther(message=message, path=["linkId"])
-
-
-def calendar_not_found(*path: str) -> UserError:
-    message = "There is no such calendar among yours: use an id that `calendarFeeds` gave you."
-    return CalendarNotFound(message=message, path=list(path))

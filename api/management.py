@@ -8,14 +8,14 @@ from uuid import UUID
 import strawberry
 from strawberry import relay
 
+from api.checks import check_request, user_not_found
 from api.context import Caller, Info
 from api.errors import CalendarNotFound, ExpiryInvalid, FilterEmpty, Forbidden, InvalidArgument, Refused, UserError
 from api.feeds import FeedLink, managed_link
 from api.link_inputs import GRACE, REQUEST
-from api.links import audit_links, check_request, reset
+from api.links import audit_links, reset
 from api.nodes import After, First, connection, cursor_text, node_uuid, page_size
 from api.refusals import answering, note_refusal
-from api.resets import user_not_found
 from db.accounts import get_policy
 from db.calendars import list_calendars
 from db.links import LinkFilter, LinkRecord, limit_links, lock_filtered_links, page_links, revoke_links

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
+from api.checks import calendar_not_found, check_request, user_not_found
 from api.context import Info
-from api.errors import Forbidden, Refused, UserError, UserNotFound
+from api.errors import Forbidden, Refused
 from api.feeds import list_feeds
 from api.link_inputs import ResetCalendarFeedsInput, ResetCalendarFeedsPayload, ResetInput
-from api.links import calendar_not_found, check_request, find_user, reset, visible_ids
+from api.links import find_user, reset, visible_ids
 from api.nodes import node_uuid
 from api.refusals import answering
 from db.links import LinkFilter, LinkRecord, lock_filtered_links
@@ -43,8 +44,3 @@ async def _wanted(conn: Conn, owner: UserRecord, wanted: ResetCalendarFeedsInput
     if unknown := [place for place, calendar_id in enumerate(ids) if calendar_id not in known]:
         raise Refused(*(calendar_not_found("calendarIds", str(place)) for place in unknown))
     return [link for link in links if link.calendar_id in ids]
-
-
-def user_not_found(*path: str) -> UserError:
-    message = "There is no such user in your account: use an id that the API gave you."
-    return UserNotFound(message=message, path=list(path))

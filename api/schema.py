@@ -15,9 +15,9 @@ from api.audit import AuditEntry, audit_log
 from api.context import Info
 from api.errors import USER_ERRORS, Forbidden, NotFound
 from api.feeds import CalendarFeed, FeedLink, list_feeds
+from api.generating import generate_calendar_url
 from api.links import (
     find_user,
-    generate_calendar_url,
     pause_feed_link,
     resume_feed_link,
     revoke_feed_link,

@@ -1,0 +1,97 @@
+"""`generateCalendarUrl`: a link made if there is none, reset if asked for, else returned as it is."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from api.checks import calendar_not_found, check_name, check_options, check_request, checked_expiry
+from api.context import Caller, Context, Info
+from api.errors import FeedsDisabled, Refused, TooManyLinks
+from api.link_inputs import GenerateCalendarUrlInput, GenerateCalendarUrlPayload, GenerateInput
+from api.links import Change, audit_links, reset, visible_ids
+from api.nodes import node_uuid
+from api.options import FeedOptionsInput
+from api.refusals import answering
+from db.accounts import PolicyRecord, get_policy
+from db.links import LinkRecord, add_link, count_links, get_link, lock_link, update_link
+from db.pool import Conn
+from db.users import UserRecord, lock_user
+from feed.options import DEFAULTS, FeedOptions
+
+
+@answering(GenerateCalendarUrlPayload, "LINK_GENERATED")
+async def generate_calendar_url(info: Info, input: GenerateInput) -> GenerateCalendarUrlPayload:  # noqa: A002  # the API's word
+    viewer, caller = await info.context.viewer(), await info.context.caller()
+    check_name(input.name or "")
+    check_request(input.grace_hours, input.request_id)
+    calendar_id = None if input.calendar_id is None else node_uuid(input.calendar_id, "Calendar")
+    async with info.context.pool.acquire() as conn, conn.transaction():
+        if input.calendar_id is not None and calendar_id not in await visible_ids(conn, viewer):
+            raise Refused(calendar_not_found("calendarId"))
+        policy = await get_policy(conn, viewer.account_id)
+        if policy.feeds_disabled_at:
+            raise Refused(FeedsDisabled(message="Calendar feeds are switched off in your account.", path=[]))
+        check_options(input.options, policy)
+        link = await Generation(conn, info.context, caller, viewer, policy, calendar_id, input).link()
+        feed, typed = await Change(conn, info.context, caller, link).described()
+    return GenerateCalendarUrlPayload(feed=feed, link=typed, url=typed.url)
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A link that its user asks for, in a transaction."""
+
+    conn: Conn
+    context: Context
+    caller: Caller
+    viewer: UserRecord
+    policy: PolicyRecord
+    calendar_id: UUID | None
+    wanted: GenerateCalendarUrlInput
+
+    async def link(self) -> LinkRecord:
+        """The link of that name: made if there is none, reset if asked for or if its key was dropped, else as it is."""
+        if not await self._find():
+            # Of two calls at once one makes it, and both count right.
+            await lock_user(self.conn, self.viewer.account_id, self.viewer.id)
+        found = await self._find()
+        if found is None:
+            return await self._add()
+        link = await lock_link(self.conn, found.account_id, found.id) or found
+        is_repeated = self.wanted.request_id is not None and self.wanted.request_id == link.request_id
+        if (not self.wanted.regenerate or is_repeated) and link.key_id in self.context.keyring:
+            return link
+        if self.wanted.regenerate:
+            await self._renew(link)
+        wanted = self.wanted
+        return (await reset(self.conn, self.context, self.caller, [link], wanted.grace_hours, wanted.request_id))[0]
+
+    async def _find(self) -> LinkRecord | None:
+        name = self.wanted.name or ""
+        return await get_link(self.conn, self.viewer.account_id, self.viewer.id, self.calendar_id, name)
+
+    async def _add(self) -> LinkRecord:
+        await self._check_number()
+        context, key = self.context, (self.viewer.account_id, self.viewer.id, self.calendar_id, self.wanted.name or "")
+        expires_at = checked_expiry(self.policy, context.now, self.wanted.expires_at, context.now)
+        options = (self.wanted.options or FeedOptionsInput()).applied_to(DEFAULTS).kept()
+        link = await add_link(self.conn, *key, context.keyring.newest, context.now, options, expires_at)
+        assert link is not None  # the user is locked
+        await audit_links(self.conn, context, self.caller, "LINK_GENERATED", [link.id])
+        return link
+
+    async def _check_number(self) -> None:
+        of_service, of_policy = self.context.links_per_user, self.policy.most_links
+        most = of_service if of_policy is None else min(of_policy, of_service)
+        if await count_links(self.conn, self.viewer.account_id, self.viewer.id) >= most:
+            message = f"You may have {most} links, and have as many: revoke one that you do not need."
+            raise Refused(TooManyLinks(message=message, path=[]))
+
+    async def _renew(self, link: LinkRecord) -> None:
+        """Give the link the options and the expiry that were asked for; one that has passed ends no new URL."""
+        wanted, now = self.wanted, self.context.now
+        kept = link.expires_at if link.expires_at and link.expires_at > now else None
+        expires_at = checked_expiry(self.policy, now, wanted.expires_at, now) or kept
+        options = (wanted.options or FeedOptionsInput()).applied_to(FeedOptions.parse(link.options)).kept()
+        if (options, expires_at) != (link.options, link.expires_at):
+            await update_link(self.conn, link.account_id, link.id, link.name, options, expires_at)
+            await audit_links(self.conn, self.context, self.caller, "LINK_UPDATED", [link.id])

@@ -31,7 +31,7 @@ schema: .venv/installed-dev
 	@echo "== schema.graphql: is it what the service serves?"
 	@$(BIN)/calendar-feeds schema | diff schema.graphql -
 
-tests: .venv/installed-dev .venv/installed-readers
+tests: .venv/installed-dev .venv/installed-programs
 	@echo "== pytest: a real PostgreSQL, real HTTP"
 	@$(BIN)/pytest
 
@@ -49,9 +49,9 @@ tests: .venv/installed-dev .venv/installed-readers
 	@$(PIP) --only-binary :all: --require-hashes -r requirements-dev.txt
 	@touch $@
 
-# The readers of tests/conformance that no wheel brings.
-.venv/installed-readers: tests/conformance/install tests/conformance/package-lock.json | .venv/installed-dev
-	@echo "== installing the readers of the conformance tests"
+# The programs of the tests that no wheel brings.
+.venv/installed-programs: tests/install tests/conformance/package-lock.json | .venv/installed-dev
+	@echo "== installing the programs of the tests"
 	@$<
 	@touch $@
 

@@ -10,23 +10,28 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from asyncpg import InsufficientPrivilegeError
 from babel import Locale
 from graphql import build_schema, parse, validate
 from pydantic_core import PydanticUndefined
 from strawberry.utils.str_converters import to_camel_case
 
 from api.errors import USER_ERRORS
+from api.feeds import FeedLinkStatus
 from api.preview import LeftOutReason
 from api.schema import sdl
 from api.settings import PREFIX, Settings
+from db.audit import OPERATOR, add_audit_entries
 from feed.options import DEFAULTS, NUMBERS, WORDS
 from feed.recurring.series import MOST_EXCEPTIONS
 from feed.room import FeedLimits
 from feed.wording import LONGEST_DESCRIPTION, LONGEST_LINE, LONGEST_URL, MOST_PARTICIPANTS
 from feed.words import CATALOGUES
 from tests.process import COMMAND, Running, environment, fetch, free_port, running
+from tests.seed import NOW, Seed
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -55,6 +60,12 @@ END:VCALENDAR
 
 def blocks(page: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
+
+
+def block(page: str, command: str) -> str:
+    """The one block of shell commands of the page that holds that text."""
+    (found,) = [block for block in blocks(page, "sh") if command in block]
+    return found
 
 
 def settings_table() -> str:
@@ -116,14 +127,14 @@ def test_readme_lists_every_setting() -> None:
 def test_readme_names_every_command() -> None:
     readme = (ROOT / "README.md").read_text()
     helped = subprocess.run([COMMAND, "--help"], capture_output=True, text=True, check=True).stdout
-    commands = set(re.findall(r"^│ (\w+) ", helped, re.MULTILINE))
-    assert commands == {"demo", "serve", "migrate", "token", "schema", "import"}
+    commands = set(re.findall(r"^│ ([a-z][a-z-]*) ", helped, re.MULTILINE))
+    assert commands == {"demo", "serve", "migrate", "token", "schema", "import", "key", "api-key"}
     assert {name for name in commands if f"`calendar-feeds {name}" in readme} == commands
 
 
 def test_readme_begins_with_targets_of_the_makefile() -> None:
-    (block,) = blocks("README.md", "sh")
-    assert block.splitlines() == ["make demo", "make test"]
+    (commands,) = blocks("README.md", "sh")
+    assert commands.splitlines() == ["make demo", "make test"]
     for target in ("demo", "test", "install"):
         subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
 
@@ -146,7 +157,8 @@ def test_queries_fit_the_schema(page: Path) -> None:
 
 
 def test_front_end_commands_answer_without_errors(demo: Running, tmp_path: Path) -> None:
-    list_, generate, reset, choose, update, preview, named = blocks("docs/front-end.md", "sh")
+    *first, choose, update, preview, named = blocks("docs/front-end.md", "sh")
+    list_, generate, reset, life, polls, policy, links, bulk, audit = first
     token = demo.user(ANNA)["token"]
 
     def answer(command: str, **variables: str) -> tuple[str, dict[str, Any]]:
@@ -166,6 +178,15 @@ def test_front_end_commands_answer_without_errors(demo: Running, tmp_path: Path)
     everything, *_ = answer(preview)[1]["calendarFeeds"]
     assert len(everything["preview"]["activities"]) == 20
     assert {count["reason"] for count in everything["preview"]["leftOutCounts"]} >= {"NOTE", "OUTSIDE_WINDOW"}
+    live = answer(life)[1]["generateCalendarUrl"]["link"]
+    assert (live["status"], live["expiresAt"]) == ("ACTIVE", "2099-01-01T00:00:00Z")
+    assert {link["name"] for feed in answer(polls)[1]["calendarFeeds"] for link in feed["links"]} >= {"", "iPhone"}
+    answer(bulk)
+    assert answer(policy)[1]["updateFeedPolicy"]["policy"]["longestDays"] == 365
+    names = [edge["node"]["name"] for edge in answer(links)[1]["feedLinks"]["edges"]]
+    assert names.count("iPhone") == 1
+    actions = {edge["node"]["action"] for edge in answer(audit)[1]["auditLog"]["edges"]}
+    assert actions >= {"LINK_GENERATED", "POLICY_UPDATED"}
     previewed = answer(named)[1]["generateCalendarUrl"]["link"]["preview"]["activities"]
     assert any(activity["ics"].startswith("BEGIN:VTODO") for activity in previewed)
 
@@ -181,24 +202,58 @@ def test_front_end_page_has_every_option_with_its_values_and_default() -> None:
 def test_front_end_page_has_every_reason_code_and_type_of_error() -> None:
     assert column("docs/front-end.md", "reason") == [reason.name for reason in LeftOutReason]
     errors = (ROOT / "api" / "errors.py").read_text()
+    assert column("docs/front-end.md", "status") == [status.name for status in FeedLinkStatus]
     assert set(column("docs/front-end.md", "code")) == set(re.findall(r'code"?(?: =|:) "([A-Z_]+)"', errors))
     page = (ROOT / "docs" / "front-end.md").read_text()
     assert [error.__name__ for error in USER_ERRORS if f"`{error.__name__}`" not in page] == []
 
 
+OPERATORS = "docs/operators.md"
+
+
 def test_operators_commands_run(demo: Running, tmp_path: Path, empty_database: str) -> None:
-    look, serve, _, _, import_ = blocks("docs/operators.md", "sh")
-    assert "Harbour Homes" in shell(look, tmp_path, demo.data_dir)
+    assert "Harbour Homes" in shell(block(OPERATORS, "SELECT name FROM accounts"), tmp_path, demo.data_dir)
     (tmp_path / "holidays.ics").write_text(HOLIDAYS)
-    assert "holidays.ics: 1 imported" in shell(import_, tmp_path, demo.data_dir)
-    once = serve.replace("calendar-feeds serve", f"{BOUNDED} calendar-feeds serve")
+    assert "holidays.ics: 1 imported" in shell(block(OPERATORS, "calendar-feeds import"), tmp_path, demo.data_dir)
+    serves = "calendar-feeds serves on http://127.0.0.1:"
+    once = block(OPERATORS, "calendar-feeds migrate").replace("calendar-feeds serve", f"{BOUNDED} calendar-feeds serve")
     said = shell(once, tmp_path, tmp_path / "data", DATABASE_URL=empty_database)
-    assert said.startswith("The database has this release's schema.\ncalendar-feeds serves on http://127.0.0.1:")
+    assert said.startswith(f"The database has this release's schema.\n{serves}")
     assert not (tmp_path / "data").exists()
+    workers = f"{BOUNDED} {block(OPERATORS, '--workers')}"
+    assert shell(workers, tmp_path, tmp_path / "data").startswith(serves)
+
+
+def test_operators_rotate_the_keys(demo: Running, tmp_path: Path, dsn: str) -> None:
+    keys = {"CALENDAR_FEEDS_DATABASE_URL": dsn, "CALENDAR_FEEDS_SECRET_KEYS": f"k1:{'a' * 32}"}
+    rotate = block(OPERATORS, "key new") + block(OPERATORS, "key roll")
+    said = shell(rotate, tmp_path, tmp_path / "data", **keys)
+    assert re.search(r"^k2 .*signs new and reset links$", said, re.MULTILINE)
+    assert said.endswith("reset to the key k2.\n")
+    said = shell(block(OPERATORS, "api-key add"), tmp_path, demo.data_dir)
+    assert re.search(r"^cfk_", said, re.MULTILINE)
+    assert "CRM sync" in said
+
+
+async def test_service_runs_as_a_role_that_cannot_change_the_audit_log(seed: Seed, dsn: str, tmp_path: Path) -> None:
+    """The statements of the page, for a role of this test's own: roles belong to the whole server."""
+    role = f"feeds_service_{uuid4().hex[:8]}"
+    statements = block(OPERATORS, "CREATE ROLE feeds_service").partition("'SQL'\n")[2].partition("SQL\n")[0]
+    await seed.conn.execute(statements.replace("feeds_service", role))
+    try:
+        await seed.conn.execute(f"SET ROLE {role}")
+        await add_audit_entries(seed.conn, seed.account_id, "LINK_RESET", [seed.own], actor=OPERATOR, now=NOW)
+        for sql in ("UPDATE audit_log SET action = 'X'", "DELETE FROM audit_log", "TRUNCATE audit_log"):
+            with pytest.raises(InsufficientPrivilegeError, match="permission denied for table audit_log"):
+                await seed.conn.execute(sql)
+        await seed.conn.execute("RESET ROLE")
+    finally:
+        await seed.conn.execute(f"RESET ROLE; DROP OWNED BY {role}; DROP ROLE {role}")
 
 
 def test_operators_find_a_broken_activity_in_log_database_and_preview(tmp_path: Path) -> None:
-    look, _, row, preview, _ = blocks("docs/operators.md", "sh")
+    look = block(OPERATORS, "SELECT name FROM accounts")
+    row, preview = block(OPERATORS, "SELECT type, title"), block(OPERATORS, "preview(first")
     with running(tmp_path / "data", "demo", "--json") as demo:
         url = demo.generate(demo.user(ANNA)["token"])
         shell(look.replace("'SELECT name FROM accounts'", '"$SQL"'), tmp_path, demo.data_dir, SQL=BREAK_YOGA)

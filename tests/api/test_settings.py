@@ -17,6 +17,9 @@ def empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 URL_HINT = "write it like https://feeds.example.com, ASCII, at most 80 characters"
+PAGE_HINT = "write it like https://crm.example.com/feeds, at most 500 characters"
+PROXIES_HINT = "write addresses or networks with commas between, like 10.0.0.0/8,2001:db8::7"
+REDIS_HINT = "write it like redis://:password@host:6379/0"
 KEY_HINT = "must have at least 32 characters: `openssl rand -hex 32`"
 
 
@@ -30,6 +33,14 @@ KEY_HINT = "must have at least 32 characters: `openssl rand -hex 32`"
         ("PUBLIC_URL", "https://" + "h" * 80, URL_HINT),
         ("JWT_SECRET", "hunter2", KEY_HINT),
         ("SECRET_KEYS", "k1:hunter2", f"key 1 (k1) {KEY_HINT}"),
+        ("SETTINGS_PAGE_URL", "crm.example.com/feeds", PAGE_HINT),
+        ("SETTINGS_PAGE_URL", "https://crm.example.com/a b", PAGE_HINT),
+        ("SETTINGS_PAGE_URL", "https://crm.example.com/" + "x" * 500, PAGE_HINT),
+        ("PROXIES", "proxy.example.com", PROXIES_HINT),
+        ("PROXIES", "10.0.0.0/33", PROXIES_HINT),
+        ("REDIS_URL", "http://:hunter2@127.0.0.1", REDIS_HINT),
+        ("REDIS_URL", "redis://:hunter2@127.0.0.1:port", REDIS_HINT),
+        ("LINK_POLLS_PER_MINUTE", "-1", "Input should be greater than or equal to 0"),
     ],
 )
 def test_wrong_setting_is_named_and_never_repeated(

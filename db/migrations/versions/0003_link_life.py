@@ -24,7 +24,8 @@ ALTER TABLE accounts
 
 ACCOUNTS_TOUCH = "CREATE TRIGGER accounts_touch BEFORE UPDATE ON accounts FOR EACH ROW EXECUTE FUNCTION touch()"
 
-# A level of detail that is forced on all links says something else of every activity.
+# A level of detail that is forced on all links says something else of every activity. The links are locked in the order
+# in which whoever changes many of them does.
 ACCOUNTS_RESTYLED = """
 CREATE FUNCTION accounts_restyled() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
@@ -32,6 +33,7 @@ DECLARE
 BEGIN
     FOR r IN SELECT n.account_id FROM newt n JOIN oldt o ON o.account_id = n.account_id
               WHERE n.forced_detail IS DISTINCT FROM o.forced_detail ORDER BY 1 LOOP
+        PERFORM 1 FROM feed_links l WHERE l.account_id = r.account_id ORDER BY l.id FOR NO KEY UPDATE;
         UPDATE feed_links l SET style_revision = l.style_revision + 1 WHERE l.account_id = r.account_id;
     END LOOP;
     RETURN NULL;

@@ -13,11 +13,29 @@ import pytest
 from db.embedded import postgres
 from db.migrate import migrate
 from db.pool import Conn
+from tests.leaks import NET, listen
 from tests.seed import Seed, Service, plant, running_service
 
 # A machine that is busy makes an example slow, not wrong.
 hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("patient")
+
+
+def pytest_configure() -> None:
+    listen()
+
+
+@pytest.fixture(autouse=True)
+def nothing_secret_is_said() -> Iterator[None]:
+    yield
+    assert NET.caught() == []
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_secret_is_said_at_the_end() -> Iterator[None]:
+    """By the processes that several tests share."""
+    yield
+    assert NET.caught() == []
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,8 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+from tests.leaks import NET
+
 COMMAND = str(Path(sys.executable).with_name("calendar-feeds"))
 START_SECONDS = 60
 
@@ -27,15 +29,17 @@ def free_port() -> int:
 
 
 def environment(data_dir: Path, **said: Any) -> dict[str, str]:
-    """This process's environment, with none of the service's settings but these."""
+    """This process's environment, with none of the service's settings but these; its log says all that it can."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("CALENDAR_FEEDS_")}
-    given = {f"CALENDAR_FEEDS_{name.upper()}": str(value) for name, value in {"data_dir": data_dir, **said}.items()}
+    values = {"data_dir": data_dir, "log_level": "DEBUG", **said}
+    given = {f"CALENDAR_FEEDS_{name.upper()}": str(value) for name, value in values.items()}
+    NET.keep_secret(given)
     return {**kept, **given}
 
 
 def run(data_dir: Path, *arguments: str, **said: Any) -> subprocess.CompletedProcess[str]:
     """Run the command to its end."""
-    return subprocess.run(
+    done = subprocess.run(
         [COMMAND, *arguments],
         env=environment(data_dir, **said),
         capture_output=True,
@@ -43,6 +47,8 @@ def run(data_dir: Path, *arguments: str, **said: Any) -> subprocess.CompletedPro
         timeout=START_SECONDS,
         check=False,
     )
+    NET.hear(done.stderr)
+    return done
 
 
 @dataclass
@@ -96,23 +102,31 @@ def fetch(url: str) -> tuple[int, str]:
 def running(data_dir: Path, *arguments: str, **said: Any) -> Iterator[Running]:
     """Start the command, wait for its first line, and leave nothing behind."""
     said = {"port": free_port(), **said}
-    log = (data_dir.parent / f"{data_dir.name}.log").open("a+")
-    process = subprocess.Popen(
-        [COMMAND, *arguments], env=environment(data_dir, **said), stdout=subprocess.PIPE, stderr=log, text=True
-    )
-    try:
-        assert process.stdout
-        line = process.stdout.readline()
-        log.seek(0)
-        assert line, log.read()
-        yield Running(process, data_dir, line)
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-            process.wait(START_SECONDS)
-        assert process.stdout
-        process.stdout.close()
-        log.close()
+    log_path = data_dir.parent / f"{data_dir.name}.log"
+    with log_path.open("a+") as log, NET.following(log_path):
+        process = subprocess.Popen(
+            [COMMAND, *arguments], env=environment(data_dir, **said), stdout=subprocess.PIPE, stderr=log, text=True
+        )
+        try:
+            assert process.stdout
+            line = process.stdout.readline()
+            log.seek(0)
+            assert line, log.read()
+            NET.keep_secret(kept_secrets(data_dir))
+            yield Running(process, data_dir, line)
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+                process.wait(START_SECONDS)
+            assert process.stdout
+            process.stdout.close()
+
+
+def kept_secrets(data_dir: Path) -> dict[str, str]:
+    """The secrets that the service made for itself, by the names of their settings."""
+    path = data_dir / "secrets.env"
+    pairs = (line.partition("=") for line in path.read_text().splitlines()) if path.exists() else ()
+    return {name: value for name, _, value in pairs}
 
 
 def until(true: Callable[[], bool], seconds: float = 20) -> None:

@@ -99,6 +99,8 @@ class GraphQL(GraphQLView[Context, None]):
 
 
 async def _add_headers(headers: Mapping[str, str], _: web.Request, response: web.StreamResponse) -> None:
+    if isinstance(response, web.HTTPExpectationFailed):
+        response.text = "There is nothing to expect here.\n"  # aiohttp's text repeats the header
     response.headers.update(headers)
 
 

@@ -1,5 +1,6 @@
 """Errors: top-level ones with a code, and the user errors that a mutation's payload carries."""
 
+import re
 import traceback
 from typing import Any
 from uuid import uuid4
@@ -7,6 +8,9 @@ from uuid import uuid4
 import strawberry
 import structlog
 from graphql import GraphQLError
+
+# What messages of GraphQL's own repeat of a query: whatever begins like a feed token, an API key or a JWT.
+SECRET = re.compile(r"(?:cf1_|cfk_)[\w-]+|eyJ[\w-]+\.[\w-]+(?:\.[\w-]+)?")
 
 log = structlog.get_logger()
 
@@ -44,7 +48,8 @@ def formatted_error(error: GraphQLError) -> dict[str, Any]:
     if isinstance(error.original_error, ApiError) or (error.original_error is None and error.extensions):
         return dict(error.formatted)
     if error.original_error is None or isinstance(error.original_error, GraphQLError):
-        return {**error.formatted, "extensions": {"code": "INVALID_QUERY"}}
+        message = SECRET.sub("…", error.message)
+        return {**error.formatted, "message": message, "extensions": {"code": "INVALID_QUERY"}}
     reference = uuid4().hex[:12]
     cause = error.original_error
     where = traceback.format_tb(cause.__traceback__)  # without the message, which may hold what a row says

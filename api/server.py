@@ -13,6 +13,7 @@ from gunicorn.app.base import BaseApplication
 
 from api.app import create_app
 from api.logs import AccessLogger, ProcessLogger
+from api.protocol import Runner
 from api.settings import PREFIX, Settings, SettingsError
 
 SHUTDOWN_SECONDS = 5.0  # for requests that are being answered when the service is told to stop
@@ -73,9 +74,9 @@ class Workers(BaseApplication):
         return make_runner
 
 
-def _runner(settings: Settings, dsn: str) -> web.AppRunner:
+def _runner(settings: Settings, dsn: str) -> Runner:
     app = create_app(settings, dsn)
-    return web.AppRunner(app, access_log_class=AccessLogger, shutdown_timeout=SHUTDOWN_SECONDS)
+    return Runner(app, access_log_class=AccessLogger, shutdown_timeout=SHUTDOWN_SECONDS)
 
 
 async def _listen(settings: Settings) -> list[socket.socket]:

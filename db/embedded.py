@@ -35,7 +35,13 @@ INITDB_OPTIONS = (
     "--locale-provider=builtin",
     "--locale=C.UTF-8",
 )
-SERVER_OPTIONS = ("--listen_addresses=", "--port=5432", "--unix_socket_permissions=0700", "--max_connections=100")
+SERVER_OPTIONS = (
+    "--listen_addresses=",
+    "--port=5432",
+    "--unix_socket_permissions=0700",
+    "--max_connections=100",
+    "--log_error_verbosity=terse",  # no details: they hold the rows that are refused
+)
 SOCKET_NAME = ".s.PGSQL.5432"
 SSL_REQUEST = bytes.fromhex("00000008 04d2162f")  # the least that one can ask; over a socket the answer is N, for no
 SOCKET_DIR_PREFIX = "calendar-feeds-"

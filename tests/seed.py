@@ -16,6 +16,7 @@ from strawberry.relay import to_base64
 from api.app import create_app
 from api.auth import Principal, issue_token
 from api.logs import AccessLogger
+from api.protocol import Runner
 from api.settings import Settings
 from db.accounts import PolicyRecord, add_account
 from db.activities import Activity, add_entries, upsert_activities
@@ -196,6 +197,13 @@ class InterruptedPool(PatientPool):
         return await super().read(query)
 
 
+class OurServer(TestServer):
+    """Listens with the runner of the service, not with aiohttp's own."""
+
+    async def _make_runner(self, **kwargs: Any) -> Runner:
+        return Runner(self.app, **kwargs)
+
+
 @asynccontextmanager
 async def running_service(dsn: str, before_second_read: str | None = None, **said: Any) -> AsyncIterator[Service]:
     """A service of its own with these settings; another writer may come between the two reads of its first poll."""
@@ -221,7 +229,7 @@ async def feeds_alone(pool: PatientPool) -> AsyncIterator[Service]:
 @asynccontextmanager
 async def _client(app: web.Application) -> AsyncIterator[Client]:
     """A client of a server that logs its requests as `serve` does."""
-    server = TestServer(app)
+    server = OurServer(app)
     await server.start_server(access_log_class=AccessLogger)
     async with TestClient(server) as client:
         yield client

@@ -101,7 +101,7 @@ async def test_link_that_many_kinds_of_programs_poll_raises_an_alarm(seed: Seed,
 
 
 async def test_link_that_many_networks_poll_raises_an_alarm(seed: Seed, dsn: str) -> None:
-    settings = {"alarm_networks": 3, "proxies": "127.0.0.1"}
+    settings: dict[str, Any] = {"alarm_networks": 3, "proxies": "127.0.0.1"}
     async with running_service(dsn, **settings) as service:
         link = await subscribe(service, seed.anna)
         for network in ("192.0.2.7", "192.0.2.200", "198.51.100.1", "2001:db8::1", "2001:db8:0:ffff::1"):
@@ -135,7 +135,7 @@ async def test_poll_beyond_the_limit_of_its_link_is_told_when_to_come_again(seed
 
 
 async def test_unknown_tokens_are_limited_by_network_and_known_ones_are_not(seed: Seed, dsn: str) -> None:
-    settings = {"unknown_polls_per_minute": 2, "link_polls_per_minute": 60, "proxies": "127.0.0.1"}
+    settings: dict[str, Any] = {"unknown_polls_per_minute": 2, "link_polls_per_minute": 60, "proxies": "127.0.0.1"}
     async with running_service(dsn, **settings) as service:
         link = await subscribe(service, seed.anna)
         home, away = "192.0.2.1", "198.51.100.1"

@@ -1,0 +1,32 @@
+"""HTTP below the application: a request that cannot be read is refused without a word of it, as it may hold a token."""
+
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+
+class Runner(web.AppRunner):
+    """Runs an application on connections of `Handler`."""
+
+    async def _make_server(self) -> web.Server:
+        made = await super()._make_server()
+        return Server(made.request_handler, request_factory=made.request_factory, loop=made._loop, **made._kwargs)
+
+
+class Server(web.Server):
+    def __call__(self) -> RequestHandler:
+        return Handler(self, loop=self._loop, **self._kwargs)
+
+
+class Handler(RequestHandler):
+    """aiohttp's own answer to a malformed request repeats the line that is wrong."""
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, *args: Any, **kwargs: Any
+    ) -> web.StreamResponse:
+        super().handle_error(request, status, *said, **more)  # which logs it
+        answer = web.Response(status=status, text=f"{HTTPStatus(status).phrase}\n")
+        answer.force_close()
+        return answer

@@ -26,16 +26,24 @@ class AuditAction(Enum):
     LINK_REVOKED = strawberry.enum_value("LINK_REVOKED", description="A link was ended for good.")
     LINK_LIMITED = strawberry.enum_value("LINK_LIMITED", description="A link got an earlier end.")
     LINK_ALARMED = strawberry.enum_value("LINK_ALARMED", description="A link's alarm was raised.")
+    FEED_PREVIEWED = strawberry.enum_value(
+        "FEED_PREVIEWED", description="A preview of somebody else's feed was asked for: refusals only."
+    )
     LINKS_LISTED = strawberry.enum_value(
         "LINKS_LISTED", description="The links of others were asked for: refusals only."
     )
     POLICY_UPDATED = strawberry.enum_value("POLICY_UPDATED", description="The account's policy was changed.")
+    API_CALLED = strawberry.enum_value(
+        "API_CALLED",
+        description="A deactivated user or a revoked key called: refusals only, one an hour.",
+    )
     AUDIT_LOG_READ = strawberry.enum_value("AUDIT_LOG_READ", description="This log was asked for: refusals only.")
     KEY_ADDED = strawberry.enum_value("KEY_ADDED", description="An API key was added.")
     KEY_REVOKED = strawberry.enum_value("KEY_REVOKED", description="An API key was revoked.")
     ACCESS_GRANTED = strawberry.enum_value("ACCESS_GRANTED", description="A user may see a calendar.")
     ACCESS_WITHDRAWN = strawberry.enum_value("ACCESS_WITHDRAWN", description="A user may no longer see a calendar.")
     USER_DEACTIVATED = strawberry.enum_value("USER_DEACTIVATED", description="A user was deactivated.")
+    USER_DELETED = strawberry.enum_value("USER_DELETED", description="A user was deleted.")
     USER_REACTIVATED = strawberry.enum_value("USER_REACTIVATED", description="A user was activated again.")
     ADMINISTRATOR_APPOINTED = strawberry.enum_value("ADMINISTRATOR_APPOINTED", description="A user may manage others.")
     ADMINISTRATOR_REMOVED = strawberry.enum_value("ADMINISTRATOR_REMOVED", description="A user may not manage others.")
@@ -43,6 +51,7 @@ class AuditAction(Enum):
     CALENDAR_RESTORED = strawberry.enum_value("CALENDAR_RESTORED", description="A deleted calendar is there again.")
     ACCOUNT_SUSPENDED = strawberry.enum_value("ACCOUNT_SUSPENDED", description="The account was suspended.")
     ACCOUNT_RESUMED = strawberry.enum_value("ACCOUNT_RESUMED", description="The account is no longer suspended.")
+    OTHER = strawberry.enum_value("OTHER", description="Something that this release has no word for.")
 
 
 @strawberry.enum(description="Who did it.")
@@ -90,7 +99,7 @@ class AuditEntry(relay.Node):
         return cls(
             id=str(entry.id),
             at=entry.at,
-            action=AuditAction(entry.action),
+            action=AuditAction(entry.action) if entry.action in AuditAction.__members__ else AuditAction.OTHER,
             outcome=AuditOutcome(entry.outcome),
             actor_type=AuditActorType(entry.actor_type),
             actor_id=_node_id(ACTORS.get(entry.actor_type), entry.actor_id),
@@ -150,7 +159,7 @@ def _entry_after(after: str | None) -> tuple[datetime, UUID] | None:
     at, _, id_ = text.partition(" ")
     try:
         return datetime.fromisoformat(at).astimezone(UTC), UUID(id_)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise InvalidArgument("after: give a cursor that this list gave you.") from None
 
 

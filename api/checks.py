@@ -48,7 +48,7 @@ def checked_expiry(
         raise Refused(ExpiryInvalid(message="Name a moment in the future.", path=["expiresAt"]))
     if latest and expires_at > latest:
         message = f"Your account allows links {policy.longest_days} days: name a moment until {latest:%Y-%m-%dT%H:%MZ}."
-        raise Refused(ExpiryInvalid(message=message, path=["expiresAt"]))
+        raise Refused(ForbiddenByPolicy(message=message, path=["expiresAt"]))
     return expires_at
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from uuid import UUID
 
@@ -14,13 +14,16 @@ from strawberry.types import Info as StrawberryInfo
 from api.api_keys import ApiKeyText
 from api.auth import NotAuthenticatedError, Principal
 from api.errors import Forbidden, Unauthenticated
-from db.audit import Actor, Network, list_actor_names
-from db.keys import get_api_key, update_last_used
+from db.accounts import PolicyRecord
+from db.audit import Actor, Network, add_refused_call, list_actor_names
+from db.keys import get_api_key, had_api_key, update_last_used
 from db.polls import PollRecord, list_polls
-from db.pool import Pool
-from db.users import UserRecord, get_acting_user
+from db.pool import Conn, Pool
+from db.users import UserRecord, get_acting_user, get_user
 from feed.room import FeedLimits
 from feed.tokens import Keyring
+
+CALLS_NOTED_EVERY = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class Context:
     principal: Principal | ApiKeyText | NotAuthenticatedError
     network: Network | None  # of the caller, for the audit log
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    refused: set[str] = field(default_factory=set)  # actions whose refusal is in the audit log already
     _caller: Caller | None = None
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -71,26 +75,39 @@ class Context:
         """Whoever manages others in the account."""
         caller = await self.caller()
         if not caller.may(scope):
-            whoever = "An administrator" if caller.user else f"An API key with the scope {scope}"
-            raise Forbidden(f"{whoever} may do this; for your own feeds leave `userId` out.")
+            whoever = "an administrator" if caller.user else f"an API key with the scope {scope}"
+            raise Forbidden(f"Only {whoever} may do this.")
         return caller
+
+    def most_links(self, policy: PolicyRecord) -> int:
+        """How many links each user may have."""
+        of_policy = policy.most_links
+        return self.links_per_user if of_policy is None else min(of_policy, self.links_per_user)
 
     async def _ask(self, principal: Principal | ApiKeyText) -> Caller:
         if isinstance(principal, ApiKeyText):
             return await self._ask_key(principal)
         async with self.pool.acquire() as conn:
             user = await get_acting_user(conn, principal.account_id, principal.user_id)
-        if user is None:
-            raise Unauthenticated("The bearer token's user is not active here.")
+            if user is None:
+                if await get_user(conn, principal.account_id, principal.user_id):
+                    await self._note_call(conn, principal.account_id, Actor("USER", principal.user_id, self.network))
+                raise Unauthenticated("The bearer token's user is not active here.")
         return Caller(user.account_id, user, frozenset(), Actor("USER", user.id, self.network))
 
     async def _ask_key(self, text: ApiKeyText) -> Caller:
         async with self.pool.acquire() as conn:
             key = await get_api_key(conn, text.account_id, text.key_id)
             if key is None or not text.matches(key.hash):
+                if key is None and await had_api_key(conn, text.account_id, text.key_id, text.hash):
+                    await self._note_call(conn, text.account_id, Actor("KEY", text.key_id, self.network))
                 raise Unauthenticated("The API key is not valid here.")
             await update_last_used(conn, key.account_id, key.id, self.now)
         return Caller(key.account_id, None, frozenset(key.scopes), Actor("KEY", key.id, self.network))
+
+    async def _note_call(self, conn: Conn, account_id: UUID, actor: Actor) -> None:
+        """Somebody calls who may not any more: told once an hour, as programs go on calling."""
+        await add_refused_call(conn, account_id, actor, self.now, self.now - CALLS_NOTED_EVERY)
 
     @cached_property
     def polls(self) -> DataLoader[UUID, list[PollRecord]]:

@@ -111,12 +111,12 @@ class FeedsDisabled(UserError):
     pass
 
 
-@strawberry.type(description="The account's policy does not allow an option.")
+@strawberry.type(description="The account's policy does not allow an option, or so late an end.")
 class ForbiddenByPolicy(UserError):
     pass
 
 
-@strawberry.type(description="A moment at which a link is to end has passed, or is later than the policy allows.")
+@strawberry.type(description="A moment at which a link is to end has passed.")
 class ExpiryInvalid(UserError):
     pass
 

@@ -13,6 +13,7 @@ from api.context import Context, Info
 from api.errors import Forbidden
 from api.options import FeedOptionsType
 from api.preview import MOST, FeedPreview, preview
+from api.refusals import note_refusal
 from api.types import Calendar, User
 from db.accounts import PolicyRecord, get_policy
 from db.calendars import CalendarRecord, list_visible_calendars
@@ -40,6 +41,9 @@ class FeedLinkStatus(Enum):
     REVOKED = strawberry.enum_value("revoked", description="The link was ended for good.")
     NO_ACCESS = strawberry.enum_value(
         "no access", description="Its user was deactivated, or may not see the calendar any more."
+    )
+    KEY_DROPPED = strawberry.enum_value(
+        "key dropped", description="The key that signed its URL is no longer in use: generate it again for a new URL."
     )
     DISABLED = strawberry.enum_value("disabled", description="The account's policy switches calendar feeds off.")
 
@@ -80,6 +84,7 @@ class FeedSource:
 
     async def preview(self, info: Info, link: LinkRecord | None, first: int | None) -> FeedPreview:
         if not self.is_viewers:
+            await note_refusal(info, "FEED_PREVIEWED", [Forbidden.code], relay.to_base64("User", str(self.user.id)))
             raise Forbidden("Only its owner may preview a feed.")
         feed = user_feed(self.user, self.calendars, self.calendar, link, self.policy, info.context.now)
         return await preview(info.context, feed, MOST_LISTED if first is None else first)
@@ -155,7 +160,7 @@ class FeedLink(relay.Node):
         return cls(
             id=str(link.id),
             name=link.name,
-            status=link_status(link, source, context.now),
+            status=link_status(link, source, context),
             url=link_url(context.keyring, context.public_url, link, source.name) if shows_url else None,
             options=FeedOptionsType.of(allowed_options(source.policy, FeedOptions.parse(link.options))),
             created_at=link.created_at,
@@ -197,13 +202,14 @@ class CalendarFeed(relay.Node):
         return await self.source.preview(info, default, first)
 
 
-def link_status(link: LinkRecord, source: FeedSource, now: datetime) -> FeedLinkStatus:
+def link_status(link: LinkRecord, source: FeedSource, context: Context) -> FeedLinkStatus:
     expires_at = expiry(source.policy, link.made_at, link.expires_at)
     reasons = {
         FeedLinkStatus.REVOKED: link.revoked_at is not None,
         FeedLinkStatus.NO_ACCESS: not (source.has_access and source.user.active),
         FeedLinkStatus.DISABLED: source.policy.feeds_disabled_at is not None,
-        FeedLinkStatus.EXPIRED: expires_at is not None and expires_at <= now,
+        FeedLinkStatus.KEY_DROPPED: link.key_id not in context.keyring,
+        FeedLinkStatus.EXPIRED: expires_at is not None and expires_at <= context.now,
         FeedLinkStatus.PAUSED: link.paused_at is not None,
     }
     return next((status for status, holds in reasons.items() if holds), FeedLinkStatus.ACTIVE)

@@ -7,12 +7,12 @@ from api.checks import calendar_not_found, check_name, check_options, check_requ
 from api.context import Caller, Context, Info
 from api.errors import FeedsDisabled, Refused, TooManyLinks
 from api.link_inputs import GenerateCalendarUrlInput, GenerateCalendarUrlPayload, GenerateInput
-from api.links import Change, audit_links, reset, visible_ids
+from api.links import Change, audit_links, reset, update, visible_ids
 from api.nodes import node_uuid
 from api.options import FeedOptionsInput
 from api.refusals import answering
 from db.accounts import PolicyRecord, get_policy
-from db.links import LinkRecord, add_link, count_links, get_link, lock_link, update_link
+from db.links import LinkRecord, add_link, count_links, get_link, lock_link
 from db.pool import Conn
 from db.users import UserRecord, lock_user
 from feed.options import DEFAULTS, FeedOptions
@@ -50,20 +50,28 @@ class Generation:
 
     async def link(self) -> LinkRecord:
         """The link of that name: made if there is none, reset if asked for or if its key was dropped, else as it is."""
-        if not await self._find():
-            # Of two calls at once one makes it, and both count right.
-            await lock_user(self.conn, self.viewer.account_id, self.viewer.id)
-        found = await self._find()
-        if found is None:
+        link = await self._locked()
+        if link is None:
             return await self._add()
-        link = await lock_link(self.conn, found.account_id, found.id) or found
-        is_repeated = self.wanted.request_id is not None and self.wanted.request_id == link.request_id
-        if (not self.wanted.regenerate or is_repeated) and link.key_id in self.context.keyring:
-            return link
-        if self.wanted.regenerate:
-            await self._renew(link)
         wanted = self.wanted
-        return (await reset(self.conn, self.context, self.caller, [link], wanted.grace_hours, wanted.request_id))[0]
+        is_repeated = wanted.request_id is not None and wanted.request_id == link.request_id
+        if (not wanted.regenerate or is_repeated) and link.key_id in self.context.keyring:
+            return link
+        (fresh,) = await reset(self.conn, self.context, self.caller, [link], wanted.grace_hours, wanted.request_id)
+        if wanted.regenerate:
+            await self._renew(fresh)
+        return fresh
+
+    async def _locked(self) -> LinkRecord | None:
+        """The link of that name, locked; None if there is none, and then nobody else makes one meanwhile."""
+        for lock_first in (False, True):  # the user, so that of two calls at once one makes the link
+            if lock_first:
+                await lock_user(self.conn, self.viewer.account_id, self.viewer.id)
+            found = await self._find()
+            link = await lock_link(self.conn, found.account_id, found.id) if found else None
+            if link and (link.name, link.revoked_at) == (self.wanted.name or "", None):  # still, after waiting for it
+                return link
+        return None
 
     async def _find(self) -> LinkRecord | None:
         name = self.wanted.name or ""
@@ -74,14 +82,14 @@ class Generation:
         context, key = self.context, (self.viewer.account_id, self.viewer.id, self.calendar_id, self.wanted.name or "")
         expires_at = checked_expiry(self.policy, context.now, self.wanted.expires_at, context.now)
         options = (self.wanted.options or FeedOptionsInput()).applied_to(DEFAULTS).kept()
-        link = await add_link(self.conn, *key, context.keyring.newest, context.now, options, expires_at)
+        request_id = self.wanted.request_id if self.wanted.regenerate else None
+        link = await add_link(self.conn, *key, context.keyring.newest, context.now, options, expires_at, request_id)
         assert link is not None  # the user is locked
         await audit_links(self.conn, context, self.caller, "LINK_GENERATED", [link.id])
         return link
 
     async def _check_number(self) -> None:
-        of_service, of_policy = self.context.links_per_user, self.policy.most_links
-        most = of_service if of_policy is None else min(of_policy, of_service)
+        most = self.context.most_links(self.policy)
         if await count_links(self.conn, self.viewer.account_id, self.viewer.id) >= most:
             message = f"You may have {most} links, and have as many: revoke one that you do not need."
             raise Refused(TooManyLinks(message=message, path=[]))
@@ -92,6 +100,4 @@ class Generation:
         kept = link.expires_at if link.expires_at and link.expires_at > now else None
         expires_at = checked_expiry(self.policy, now, wanted.expires_at, now) or kept
         options = (wanted.options or FeedOptionsInput()).applied_to(FeedOptions.parse(link.options)).kept()
-        if (options, expires_at) != (link.options, link.expires_at):
-            await update_link(self.conn, link.account_id, link.id, link.name, options, expires_at)
-            await audit_links(self.conn, self.context, self.caller, "LINK_UPDATED", [link.id])
+        await update(Change(self.conn, self.context, self.caller, link), link.name, options, expires_at)

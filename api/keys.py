@@ -62,7 +62,7 @@ def list_keys(
     settings = with_secrets(load_settings(database_url=database_url), "secret_keys")
     keyring = keyring_of(settings)
     links: Counter[str] = Counter()
-    for counted in on_database(settings, lambda conn: count_key_links(conn, datetime.now(UTC))):
+    for counted in on_database(settings, count_key_links):
         links[counted.key_id] += counted.links
     key_ids = [*keyring.key_ids, *sorted(set(links) - set(keyring.key_ids))]
     if as_json:
@@ -149,7 +149,7 @@ def _remark(key_id: str, keyring: Keyring) -> str:
 async def _roll(conn: Conn, keyring: Keyring, old: str | None, name: str | None, *, dry_run: bool) -> None:
     """Reset account by account, each in a transaction of its own: what was interrupted is taken up by the next run."""
     accounts = [await find_account(conn, name)] if name is not None else await list_accounts(conn)
-    counted = [links for links in await count_key_links(conn, datetime.now(UTC)) if links.key_id != keyring.newest]
+    counted = [links for links in await count_key_links(conn) if links.key_id != keyring.newest]
     older = sorted({*keyring.key_ids, *(links.key_id for links in counted)} - {keyring.newest})
     if old is not None and old not in older:
         raise NotFoundError(f"There is no older key {old!r}; there is {', '.join(map(repr, older)) or 'none'}.")
@@ -169,10 +169,14 @@ async def _roll(conn: Conn, keyring: Keyring, old: str | None, name: str | None,
 async def _roll_account(conn: Conn, account: AccountRecord, newest: str, old: str | None) -> int:
     now = datetime.now(UTC)
     async with conn.transaction():
-        link_ids = await lock_links_off_key(conn, account.account_id, newest, old, now)
+        link_ids = await lock_links_off_key(conn, account.account_id, newest, old)
         await reset_links(conn, account.account_id, link_ids, newest, now)
-        await end_graces_off_key(conn, account.account_id, newest, old, now)
+        graced = await end_graces_off_key(conn, account.account_id, newest, old, now)
         await add_audit_entries(conn, account.account_id, "LINK_RESET", link_ids, actor=OPERATOR, now=now)
+        ended = {"graceUntil": now.isoformat()}
+        await add_audit_entries(
+            conn, account.account_id, "LINK_UPDATED", graced, actor=OPERATOR, now=now, details=ended
+        )
     return len(link_ids)
 
 

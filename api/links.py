@@ -1,6 +1,6 @@
 """What becomes of one link: updated, paused, resumed, revoked, reset. Each mutation is one transaction."""
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -109,7 +109,8 @@ async def pause_feed_link(info: Info, input: PauseInput) -> PauseFeedLinkPayload
 async def resume_feed_link(info: Info, input: ResumeInput) -> ResumeFeedLinkPayload:  # noqa: A002  # the API's word
     async with changing(info, input.link_id) as change:
         link = change.link
-        if link.paused_by not in (None, "OWNER") and not change.caller.may("feeds:write"):
+        is_others = not change.is_owners if link.paused_by == "OWNER" else not change.caller.may("feeds:write")
+        if link.paused_at and is_others:
             raise Refused(_paused_by_other(link))
         if link.paused_at or link.alarmed_at:
             await resume_links(change.conn, link.account_id, [link.id], change.context.now)
@@ -137,7 +138,7 @@ async def changing(info: Info, node_id: str, *, revoked: bool = False) -> AsyncI
     caller, link_id = await info.context.caller(), node_uuid(node_id, "FeedLink")
     async with info.context.pool.acquire() as conn, conn.transaction():
         link = await lock_link(conn, caller.account_id, link_id) if link_id else None
-        if link is None or not await _may_change(conn, caller, link):
+        if link is None or not await _may_change(conn, caller, link, only_to_revoke=revoked):
             message = "There is no such link: use an id that the API gave you."
             raise Refused(LinkNotFound(message=message, path=["linkId"]))
         if link.revoked_at and not revoked:
@@ -145,12 +146,12 @@ async def changing(info: Info, node_id: str, *, revoked: bool = False) -> AsyncI
         yield Change(conn, info.context, caller, link)
 
 
-async def _may_change(conn: Conn, caller: Caller, link: LinkRecord) -> bool:
+async def _may_change(conn: Conn, caller: Caller, link: LinkRecord, *, only_to_revoke: bool) -> bool:
     if caller.may("feeds:write"):
         return True
     if caller.user is None or caller.user.id != link.user_id:
         return False
-    return link.calendar_id is None or link.calendar_id in await visible_ids(conn, caller.user)
+    return only_to_revoke or link.calendar_id is None or link.calendar_id in await visible_ids(conn, caller.user)
 
 
 async def _update(change: Change, wanted: UpdateFeedLinkInput) -> None:
@@ -166,29 +167,45 @@ async def _update(change: Change, wanted: UpdateFeedLinkInput) -> None:
         if "" in (name, link.name):
             message = "The default link has no name: generate a link with a name."
             raise Refused(LinkNameInvalid(message=message, path=["name"]))
-    if (name, options, expires_at) != (link.name, link.options, link.expires_at):
+    await update(change, name, options, expires_at)
+
+
+async def update(change: Change, name: str, options: Mapping[str, Any], expires_at: datetime | None) -> None:
+    """Keep these with the link; the audit log has what they were and are."""
+    link, end = change.link, expires_at and expires_at.isoformat()
+    values: dict[str, list[Any]] = {
+        "name": [link.name, name],
+        "options": [link.options, options],
+        "expiresAt": [link.expires_at and link.expires_at.isoformat(), end],
+    }
+    if changed := {word: [was, is_] for word, (was, is_) in values.items() if was != is_}:
         await update_link(change.conn, link.account_id, link.id, name, options, expires_at)
-        await change.audit("LINK_UPDATED")
+        await change.audit("LINK_UPDATED", **changed)
 
 
 async def reset(
     conn: Conn,
     context: Context,
     caller: Caller,
-    links: Collection[LinkRecord],
+    links: Sequence[LinkRecord],
     grace_hours: int | None,
     request_id: str | None,
 ) -> list[LinkRecord]:
-    """Give the links new URLs, signed with the newest key, but for those that this very request has reset before."""
-    repeated = [link for link in links if request_id is not None and link.request_id == request_id]
-    ids = [link.id for link in links if link not in repeated]
-    grace_until = context.now + timedelta(hours=grace_hours) if grace_hours else None
-    await audit_links(conn, context, caller, "LINK_RESET", ids, **({"graceHours": grace_hours} if grace_hours else {}))
-    key_id, account_id = context.keyring.newest, caller.account_id
-    fresh = await reset_links(
-        conn, account_id, ids, key_id, context.now, grace_until=grace_until, request_id=request_id
+    """Give the links new URLs, signed with the newest key, unless this very request has done so before."""
+    if request_id is not None and any(link.request_id == request_id for link in links):
+        return list(links)  # it was one transaction: what is not of it was made or reset later
+    ids = [link.id for link in links]
+    details = {"graceHours": grace_hours} if grace_hours else {}
+    await audit_links(conn, context, caller, "LINK_RESET", ids, **details)
+    return await reset_links(
+        conn,
+        caller.account_id,
+        ids,
+        context.keyring.newest,
+        context.now,
+        grace_until=context.now + timedelta(hours=grace_hours) if grace_hours else None,
+        request_id=request_id,
     )
-    return repeated + fresh
 
 
 async def audit_links(
@@ -209,7 +226,9 @@ async def find_user(conn: Conn, account_id: UUID, node_id: str) -> UserRecord | 
 
 
 def _paused_by_other(link: LinkRecord) -> UserError:
-    message = "An administrator paused the link: ask them to resume it."
-    if link.paused_by == "ALARM":
-        message = "The link was paused because others seem to have its URL: reset it, and it serves at its new URL."
-    return LinkPausedByOther(message=message, path=["linkId"])
+    messages = {
+        "OWNER": "Its user paused the link: ask them to resume it.",
+        "ADMINISTRATOR": "An administrator paused the link: ask them to resume it.",
+        "ALARM": "The link was paused because others seem to have its URL: reset it, and it serves at its new URL.",
+    }
+    return LinkPausedByOther(message=messages[link.paused_by or "OWNER"], path=["linkId"])

@@ -36,7 +36,7 @@ class FeedLinkFilter:
         default=None, description="Links whose present URL is older: generated or last reset before this moment."
     )
     unpolled_since: datetime | None = strawberry.field(
-        default=None, description="Links that no calendar program has polled since this moment."
+        default=None, description="Links whose present URL no calendar program has polled since this moment."
     )
     alarmed: bool | None = strawberry.field(default=None, description="Links whose alarm is raised, or is not.")
     every_link: bool | None = strawberry.field(
@@ -87,7 +87,9 @@ class LimitFeedLinksInput:
 class ManyLinksPayload:
     """What the payloads of many links' changes have in common; not a type of the schema."""
 
-    link_count: int = strawberry.field(default=0, description="How many links were changed, or would be.")
+    link_count: int = strawberry.field(
+        default=0, description="How many links fit the filter, all of which are so now, or would be."
+    )
     user_count: int = strawberry.field(default=0, description="How many users they belong to.")
     user_errors: list[UserError] = strawberry.field(
         default_factory=list, description="What the caller has to mend; then nothing was changed."

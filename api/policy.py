@@ -4,8 +4,9 @@ from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 import strawberry
+from strawberry.utils.str_converters import to_camel_case
 
-from api.context import Info
+from api.context import Context, Info
 from api.errors import Refused, UserError, ValueInvalid
 from api.options import ActivityType, FeedDetail
 from api.refusals import answering
@@ -30,9 +31,12 @@ class FeedPolicy:
     forced_detail: FeedDetail | None = strawberry.field(description=DETAIL)
     allowed_types: list[ActivityType] | None = strawberry.field(description=TYPES)
     pauses_alarmed: bool = strawberry.field(description=PAUSES)
+    links_per_user: int = strawberry.field(
+        description="How many links each user may have: by the policy or by the service, whichever is less."
+    )
 
     @classmethod
-    def of(cls, policy: PolicyRecord) -> "FeedPolicy":
+    def of(cls, policy: PolicyRecord, context: Context) -> "FeedPolicy":
         types = policy.allowed_types
         return cls(
             enabled=policy.feeds_disabled_at is None,
@@ -41,6 +45,7 @@ class FeedPolicy:
             forced_detail=FeedDetail(policy.forced_detail) if policy.forced_detail else None,
             allowed_types=None if types is None else [ActivityType(kind) for kind in types],
             pauses_alarmed=policy.pauses_alarmed,
+            links_per_user=context.most_links(policy),
         )
 
 
@@ -72,7 +77,7 @@ UpdateInput = Annotated[UpdateFeedPolicyInput, strawberry.argument(description="
 async def feed_policy(info: Info) -> FeedPolicy:
     caller = await info.context.caller()
     async with info.context.pool.acquire() as conn:
-        return FeedPolicy.of(await get_policy(conn, caller.account_id))
+        return FeedPolicy.of(await get_policy(conn, caller.account_id), info.context)
 
 
 @answering(UpdateFeedPolicyPayload, "POLICY_UPDATED")
@@ -94,7 +99,7 @@ async def update_feed_policy(info: Info, input: UpdateInput) -> UpdateFeedPolicy
                 now=now,
                 details=_differences(before, after),
             )
-    return UpdateFeedPolicyPayload(policy=FeedPolicy.of(after))
+    return UpdateFeedPolicyPayload(policy=FeedPolicy.of(after, info.context))
 
 
 def _mistakes(wanted: UpdateFeedPolicyInput) -> list[UserError]:
@@ -131,9 +136,10 @@ def _changed(policy: PolicyRecord, wanted: UpdateFeedPolicyInput, info: Info) ->
 
 
 def _differences(before: PolicyRecord, after: PolicyRecord) -> dict[str, Any]:
-    """What it was and is, as JSON has it: {"most_links": [null, 5]}."""
+    """What it was and is, as JSON has it: {"mostLinks": [null, 5]}."""
     old, new = asdict(before), asdict(after)
-    return {name: [_json(old[name]), _json(new[name])] for name in old if old[name] != new[name]}
+    changed = [name for name in old if old[name] != new[name]]
+    return {to_camel_case(name): [_json(old[name]), _json(new[name])] for name in changed}
 
 
 def _json(value: Any) -> Any:

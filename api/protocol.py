@@ -23,9 +23,7 @@ class Server(web.Server):
 class Handler(RequestHandler):
     """aiohttp's own answer to a malformed request repeats the line that is wrong."""
 
-    def handle_error(
-        self, request: web.BaseRequest, status: int = 500, *args: Any, **kwargs: Any
-    ) -> web.StreamResponse:
+    def handle_error(self, request: web.BaseRequest, status: int = 500, *said: Any, **more: Any) -> web.StreamResponse:
         super().handle_error(request, status, *said, **more)  # which logs it
         answer = web.Response(status=status, text=f"{HTTPStatus(status).phrase}\n")
         answer.force_close()

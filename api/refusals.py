@@ -1,6 +1,7 @@
-"""Refused attempts: what a mutation answers to them, and what the audit log says of them."""
+"""How mutations answer: again after a conflict with another writer, and what is refused with user errors."""
 
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from dataclasses import fields
 from functools import wraps
 from typing import Any, TypeVar
@@ -11,7 +12,9 @@ from api.context import Caller, Info
 from api.errors import NOT_ALLOWED, Forbidden, Refused
 from api.nodes import named_uuid
 from db.audit import add_audit_entries
+from db.pool import CONFLICTS
 
+MOST_CONFLICTS = 2
 MOST_ASKED = 20  # ids of an attempt that the log keeps
 
 Input = TypeVar("Input")
@@ -20,7 +23,7 @@ Resolver = Callable[[Info, Input], Awaitable[Payload]]
 
 
 def answering(payload: type[Payload], action: str) -> Callable[[Resolver[Input, Payload]], Resolver[Input, Payload]]:
-    """Let a mutation answer `Refused` with its payload's user errors.
+    """Let a mutation answer `Refused` with its payload's user errors, and be done again after a conflict.
 
     What the caller was not allowed to do, or named without being allowed to know of it, is in the audit log under the
     action that it would have been.
@@ -30,7 +33,7 @@ def answering(payload: type[Payload], action: str) -> Callable[[Resolver[Input, 
         @wraps(resolver)
         async def answer(info: Info, input: Input) -> Payload:  # noqa: A002  # the API's word
             try:
-                return await resolver(info, input)
+                return await _again(resolver, info, input)
             except Refused as refused:
                 if reasons := [type(error).__name__ for error in refused.errors if isinstance(error, NOT_ALLOWED)]:
                     await note_refusal(info, action, sorted(set(reasons)), input)
@@ -44,8 +47,19 @@ def answering(payload: type[Payload], action: str) -> Callable[[Resolver[Input, 
     return decorate
 
 
+async def _again(resolver: Resolver[Input, Payload], info: Info, asked: Input) -> Payload:
+    """A mutation is one transaction: one that lost to another writer has changed nothing."""
+    for _ in range(MOST_CONFLICTS):
+        with suppress(*CONFLICTS):
+            return await resolver(info, asked)
+    return await resolver(info, asked)
+
+
 async def note_refusal(info: Info, action: str, reasons: list[str], asked: object) -> None:
-    """Write the attempt to the audit log of the caller's own account, whatever account the ids are of."""
+    """Write the attempt to the audit log of the caller's account, whatever account the ids are of; once a request."""
+    if action in info.context.refused:
+        return
+    info.context.refused.add(action)
     caller: Caller = await info.context.caller()
     ids = [named for node_id in _node_ids(asked) if (named := named_uuid(node_id))][:MOST_ASKED]
     details = {"reasons": reasons, "asked": [f"{kind}:{id_}" for kind, id_ in ids]}

@@ -79,6 +79,7 @@ async def _feeds_of(info: Info, user_id: str) -> list[CalendarFeed]:
     async with info.context.pool.acquire() as conn:
         user = await find_user(conn, caller.account_id, user_id)
         if user is None:
+            await note_refusal(info, "LINKS_LISTED", [NotFound.code], user_id)
             raise NotFound("There is no such user in your account.")
         is_own = caller.user is not None and caller.user.id == user.id
         return await list_feeds(conn, info.context, user, with_urls=is_own)

@@ -79,6 +79,17 @@ async def add_audit_entries(
     )
 
 
+async def add_refused_call(conn: Conn, account_id: UUID, actor: Actor, now: datetime, since: datetime) -> None:
+    """Note that somebody called who may not any more, unless that is noted since that moment already."""
+    sql = """
+        INSERT INTO audit_log (account_id, id, at, actor_type, actor_id, action, outcome, network)
+        SELECT $1, $2, $3, $4, $5, 'API_CALLED', 'REFUSED', $6
+         WHERE NOT EXISTS (
+               SELECT 1 FROM audit_log g
+                WHERE g.account_id = $1 AND g.actor_id = $5 AND g.action = 'API_CALLED' AND g.at > $7)"""
+    await conn.execute(sql, account_id, new_id(), now, actor.type, actor.id, actor.network, since)
+
+
 async def page_audit_log(
     conn: Conn, account_id: UUID, wanted: AuditFilter, first: int, after: tuple[datetime, UUID] | None
 ) -> list[AuditRecord]:

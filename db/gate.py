@@ -29,7 +29,8 @@ class Gate:
     policy: PolicyRecord
     made_at: datetime  # when the asked generation began
     reset_at: datetime | None  # when the asked generation died
-    grace_until: datetime | None  # until when the generation before the present one serves
+    grace_until: datetime | None  # until when the generation before the present one serves, …
+    grace_generation: int | None  # … if it is this one
     grace_key_id: str | None
     paused_at: datetime | None
     expires_at: datetime | None
@@ -52,7 +53,8 @@ GATE = """
     SELECT l.account_id, l.id AS link_id, l.user_id, l.calendar_id, l.key_id, l.generation, l.options,
            l.style_revision, l.styled_at, u.time_zone, u.locale,
            a.feeds_disabled_at, a.most_links, a.longest_days, a.forced_detail, a.allowed_types, a.pauses_alarmed,
-           coalesce(l.resets[$3 - 1], l.created_at) AS made_at, l.resets[$3] AS reset_at, l.grace_until, l.grace_key_id,
+           coalesce(l.resets[$3 - 1], l.created_at) AS made_at, l.resets[$3] AS reset_at, l.grace_until,
+           l.grace_generation, l.grace_key_id,
            l.paused_at, l.expires_at, l.revoked_at, u.deactivated_at, a.suspended_at,
            s.lost_at, coalesce(s.ids, '{}') AS calendar_ids, coalesce(s.versions, '{}') AS calendar_versions,
            coalesce(s.times, '{}') AS calendar_times,

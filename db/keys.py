@@ -60,6 +60,12 @@ async def get_api_key(conn: Conn, account_id: UUID, key_id: UUID) -> ApiKeyRecor
     return ApiKeyRecord(**row) if row else None
 
 
+async def had_api_key(conn: Conn, account_id: UUID, key_id: UUID, key_hash: bytes) -> bool:
+    """Whether that is a key of the account which opens nothing any more, or not now."""
+    sql = "SELECT k.id FROM api_keys k WHERE k.account_id = $1 AND k.id = $2 AND k.hash = $3"
+    return await conn.fetchval(sql, account_id, key_id, key_hash) is not None
+
+
 async def list_api_keys(conn: Conn, account_id: UUID) -> list[ApiKeyRecord]:
     """The account's keys, revoked ones too, the oldest first."""
     sql = f"SELECT {COLUMNS} FROM api_keys k WHERE k.account_id = $1 ORDER BY k.created_at, k.id"
@@ -82,35 +88,36 @@ async def revoke_api_key(conn: Conn, account_id: UUID, key_id: UUID, now: dateti
     return await conn.fetchval(sql, account_id, key_id, now) is not None
 
 
-async def count_key_links(conn: Conn, now: datetime) -> list[KeyLinks]:
-    """How many links, neither revoked nor expired, are on which key, account by account.
+async def count_key_links(conn: Conn) -> list[KeyLinks]:
+    """How many links that are not revoked are on which key, account by account; an expired one may come back.
 
     Over all accounts: for the operator's commands, never for a request.
     """
     sql = """
         SELECT l.account_id, l.key_id, count(l.id) AS links FROM feed_links l
-         WHERE l.revoked_at IS NULL AND (l.expires_at IS NULL OR l.expires_at > $1)
+         WHERE l.revoked_at IS NULL
          GROUP BY l.account_id, l.key_id ORDER BY l.account_id, l.key_id"""
-    return [KeyLinks(**row) for row in await conn.fetch(sql, now)]
+    return [KeyLinks(**row) for row in await conn.fetch(sql)]
 
 
-async def lock_links_off_key(conn: Conn, account_id: UUID, newest: str, only: str | None, now: datetime) -> list[UUID]:
-    """The account's links on another key than that, or on that `only`, locked until the transaction ends.
-
-    Not those that are expired: they are dead, and a reset would give them another life.
-    """
+async def lock_links_off_key(conn: Conn, account_id: UUID, newest: str, only: str | None) -> list[UUID]:
+    """The account's links on another key than that, or on that `only`, locked until the transaction ends."""
     sql = """
         SELECT l.id FROM feed_links l
          WHERE l.account_id = $1 AND l.key_id <> $2 AND ($3::text IS NULL OR l.key_id = $3)
-           AND l.revoked_at IS NULL AND (l.expires_at IS NULL OR l.expires_at > $4)
+           AND l.revoked_at IS NULL
          ORDER BY l.id FOR NO KEY UPDATE"""
-    return [row["id"] for row in await conn.fetch(sql, account_id, newest, only, now)]
+    return [row["id"] for row in await conn.fetch(sql, account_id, newest, only)]
 
 
-async def end_graces_off_key(conn: Conn, account_id: UUID, newest: str, only: str | None, now: datetime) -> None:
-    """End the graces of URLs that another key than that, or that `only`, has signed."""
+async def end_graces_off_key(conn: Conn, account_id: UUID, newest: str, only: str | None, now: datetime) -> list[UUID]:
+    """End the graces of URLs that another key than that, or that `only`, has signed; the links whose they were."""
     sql = """
-        UPDATE feed_links l SET grace_until = $4
-         WHERE l.account_id = $1 AND l.grace_key_id <> $2 AND ($3::text IS NULL OR l.grace_key_id = $3)
-           AND l.grace_until > $4"""
-    await conn.execute(sql, account_id, newest, only, now)
+        WITH graced AS (
+            SELECT g.id FROM feed_links g
+             WHERE g.account_id = $1 AND g.grace_key_id <> $2 AND ($3::text IS NULL OR g.grace_key_id = $3)
+               AND g.grace_until > $4
+             ORDER BY g.id FOR NO KEY UPDATE)
+        UPDATE feed_links l SET grace_until = $4 FROM graced d WHERE l.account_id = $1 AND l.id = d.id
+        RETURNING l.id"""
+    return sorted(row["id"] for row in await conn.fetch(sql, account_id, newest, only, now))

@@ -58,7 +58,7 @@ class LinkFilter:
     user_ids: Sequence[UUID] | None = None
     calendar_ids: Sequence[UUID] | None = None  # that the link shows: of all calendars, if its user may see one of them
     made_before: datetime | None = None  # the present URL
-    unpolled_since: datetime | None = None
+    unpolled_since: datetime | None = None  # at their present URL
     alarmed: bool | None = None
 
 
@@ -82,9 +82,14 @@ async def list_links(conn: Conn, account_id: UUID, user_id: UUID) -> list[LinkRe
 
 
 async def count_links(conn: Conn, account_id: UUID, user_id: UUID) -> int:
-    """How many links the user has that are not revoked."""
+    """How many links the user has that are not revoked, of calendars that they may see."""
     sql = """
-        SELECT count(l.id) FROM feed_links l WHERE l.account_id = $1 AND l.user_id = $2 AND l.revoked_at IS NULL"""
+        SELECT count(l.id) FROM feed_links l
+         WHERE l.account_id = $1 AND l.user_id = $2 AND l.revoked_at IS NULL
+           AND (l.calendar_id IS NULL OR EXISTS (
+                SELECT 1 FROM calendar_access x JOIN calendars c ON c.account_id = $1 AND c.id = x.calendar_id
+                 WHERE x.account_id = $1 AND x.user_id = $2 AND x.calendar_id = l.calendar_id
+                   AND x.withdrawn_at IS NULL AND c.deleted_at IS NULL))"""
     count: int = await conn.fetchval(sql, account_id, user_id)
     return count
 
@@ -117,15 +122,19 @@ async def add_link(
     now: datetime,
     options: Mapping[str, Any] | None = None,
     expires_at: datetime | None = None,
+    request_id: str | None = None,
 ) -> LinkRecord | None:
     """Add the link of that name; None if there is one already, made by another at the same moment even."""
     sql = f"""
         INSERT INTO feed_links AS l
-               (account_id, id, user_id, calendar_id, name, key_id, options, expires_at, created_at, changed_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $8, $9, $7, $7)
+               (account_id, id, user_id, calendar_id, name, key_id, options, expires_at, request_id,
+                created_at, changed_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $8, $9, $10, $7, $7)
         ON CONFLICT DO NOTHING RETURNING {COLUMNS}"""
     kept = json.dumps(options or {})
-    row = await conn.fetchrow(sql, account_id, new_id(), user_id, calendar_id, name, key_id, now, kept, expires_at)
+    row = await conn.fetchrow(
+        sql, account_id, new_id(), user_id, calendar_id, name, key_id, now, kept, expires_at, request_id
+    )
     return _link(row) if row else None
 
 
@@ -136,6 +145,11 @@ async def update_link(
     sql = """
         UPDATE feed_links l SET name = $3, options = $4, expires_at = $5 WHERE l.account_id = $1 AND l.id = $2"""
     await conn.execute(sql, account_id, link_id, name, json.dumps(options), expires_at)
+
+
+GRACED = """
+    $5::timestamptz IS NOT NULL AND l.paused_at IS NULL AND l.alarmed_at IS NULL
+    AND (l.expires_at IS NULL OR l.expires_at > $3)"""
 
 
 async def reset_links(
@@ -150,13 +164,16 @@ async def reset_links(
 ) -> list[LinkRecord]:
     """Raise the generation of the links: every URL given out before is dead as soon as this is committed.
 
-    With `grace_until` the last of them serves until then. A new URL has neither an alarm nor the pause that the alarm
-    brought; a link that has expired stays so.
+    With `grace_until` the last of them serves until then, and no longer than it would have: not at all where the link
+    did not serve, or was alarmed. A new URL has neither an alarm nor the pause that the alarm brought; a link that has
+    expired stays so.
     """
     sql = f"""
         UPDATE feed_links l
            SET generation = l.generation + 1, resets = l.resets || $3::timestamptz, key_id = $4,
-               grace_until = $5, grace_key_id = CASE WHEN $5::timestamptz IS NOT NULL THEN l.key_id END,
+               grace_until = CASE WHEN {GRACED} THEN least($5, l.expires_at) END,
+               grace_generation = CASE WHEN {GRACED} THEN l.generation END,
+               grace_key_id = CASE WHEN {GRACED} THEN l.key_id END,
                request_id = $6, alarmed_at = NULL,
                paused_at = CASE WHEN l.paused_by IS DISTINCT FROM 'ALARM' THEN l.paused_at END,
                paused_by = CASE WHEN l.paused_by IS DISTINCT FROM 'ALARM' THEN l.paused_by END
@@ -209,7 +226,8 @@ FILTERED = """
     AND ($4::timestamptz IS NULL OR coalesce(l.resets[l.generation - 1], l.created_at) < $4)
     AND ($5::timestamptz IS NULL OR NOT EXISTS (
             SELECT 1 FROM feed_polls p
-             WHERE p.account_id = $1 AND p.link_id = l.id AND p.last_polled_at >= $5))
+             WHERE p.account_id = $1 AND p.link_id = l.id AND p.last_polled_at >= $5
+               AND p.last_answer NOT IN ('NOTICE', 'GONE')))
     AND ($6::boolean IS NULL OR (l.alarmed_at IS NOT NULL) = $6)"""
 
 

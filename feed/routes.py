@@ -36,11 +36,6 @@ SETTLED = timedelta(minutes=1)  # longer than a write should take from its first
 
 log = structlog.get_logger()
 
-ALWAYS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Robots-Tag": "noindex, nofollow",
-    "Referrer-Policy": "no-referrer",
-}
 Answered = tuple[
     Answer | None, web.Response
 ]  # None: a token that opens nothing, so that there is no link to note it for
@@ -92,7 +87,8 @@ class FeedRoutes:
         return response
 
     async def _answer_to(self, request: web.Request, token: FeedToken) -> Answered:
-        if wait := await self._rates.link(token.link_id):
+        # By URL, not by link: who polls a dead one must not use up what the present one may be polled.
+        if wait := await self._rates.link(f"{token.link_id}.{token.generation}.{token.key_id}"):
             return "LIMITED", _limited(wait)
         try:
             return await self._answer(request, token)
@@ -191,7 +187,7 @@ def _is_current(token: FeedToken, gate: Gate, now: datetime) -> bool:
 
 
 def _had_grace(token: FeedToken, gate: Gate) -> bool:
-    return token.generation == gate.generation - 1 and gate.grace_until is not None
+    return token.generation == gate.generation - 1 == gate.grace_generation and gate.grace_until is not None
 
 
 def _in_grace(token: FeedToken, gate: Gate, now: datetime) -> bool:

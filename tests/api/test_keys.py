@@ -169,13 +169,15 @@ async def test_roll_can_keep_to_one_key_and_one_account(seed: Seed, command: Com
     assert said(done) == "Harbour Homes: 1 link\nBlackwood Investigations: 1 link\n2 links to be reset to the key k2.\n"
 
 
-async def test_roll_leaves_dead_links_dead(seed: Seed, command: Command) -> None:
+async def test_roll_takes_expired_links_too_as_they_may_come_back_and_leaves_them_expired(
+    seed: Seed, command: Command
+) -> None:
     await add_links(seed, seed.anna, "k1", "k1")
     await seed.conn.execute("UPDATE feed_links SET expires_at = $1 WHERE name = 'k1 0'", NOW.replace(year=2020))
     await seed.conn.execute("UPDATE feed_links SET revoked_at = $1 WHERE name = 'k1 1'", NOW)
-    assert said(command("key", "roll")) == "0 links reset to the key k2.\n"
-    rows = await seed.conn.fetch("SELECT l.key_id, l.generation FROM feed_links l")
-    assert [tuple(row) for row in rows] == [("k1", 1), ("k1", 1)]
+    assert said(command("key", "roll")) == "Harbour Homes: 1 link\n1 link reset to the key k2.\n"
+    rows = await seed.conn.fetch("SELECT l.key_id, l.generation, l.expires_at FROM feed_links l ORDER BY l.name")
+    assert [tuple(row) for row in rows] == [("k2", 2, NOW.replace(year=2020)), ("k1", 1, None)]
 
 
 async def test_roll_from_a_key_that_is_not_older_names_those_that_are(seed: Seed, command: Command) -> None:

@@ -329,6 +329,109 @@ async def test_request_id_that_nobody_means_is_refused(seed: Seed, service: Serv
     assert (error["__typename"], error["path"]) == ("ValueInvalid", ["requestId"])
 
 
+SHUT = {
+    "alarmed": "alarmed_at = now()",
+    "paused by its alarm": "alarmed_at = now(), paused_at = now(), paused_by = 'ALARM'",
+    "paused": "paused_at = now(), paused_by = 'OWNER'",
+    "expired": "expires_at = now() - interval '10 days'",
+}
+
+
+@pytest.mark.parametrize("state", SHUT)
+async def test_url_that_was_shut_gets_no_grace(seed: Seed, service: Service, state: str) -> None:
+    await seed.write(meeting())
+    old = await subscribe(service, seed.anna, seed.own)
+    await seed.conn.execute(f"UPDATE feed_links SET {SHUT[state]}")
+    await service.generate(seed.anna, seed.own, regenerate=True, graceHours=100)
+    await service.mutate("resumeFeedLink", seed.anna, "link { id }", linkId=old.link_id)
+    assert await old.titles() == [ENDED]
+    assert (await change("updateFeedLink", old, expiresAt=None))["graceEndsAt"] is None
+    assert await old.titles() == [ENDED]
+
+
+async def test_grace_lengthens_no_life(seed: Seed, service: Service) -> None:
+    soon_ = datetime.now(UTC) + HOUR
+    old = await subscribe(service, seed.anna, seed.own, expiresAt=soon_.isoformat())
+    await service.generate(seed.anna, seed.own, regenerate=True, graceHours=100, expiresAt=soon(days=300))
+    assert await seed.conn.fetchval("SELECT grace_until FROM feed_links") == soon_
+    assert await old.titles() != [ENDED]
+
+
+async def test_release_before_this_one_ends_a_grace_by_a_reset(seed: Seed, service: Service) -> None:
+    """It knows nothing of graces, and runs beside this one during an upgrade."""
+    await seed.write(meeting())
+    first = await subscribe(service, seed.anna, seed.own)
+    second = await service.generate(seed.anna, seed.own, regenerate=True, graceHours=100)
+    await seed.conn.execute("UPDATE feed_links SET generation = generation + 1, resets = resets || now()")
+    for url in (first.url, second):
+        assert await Subscription(service, seed.anna, "", url).titles() == [ENDED]
+
+
+async def test_request_id_counts_from_the_call_that_makes_the_link(seed: Seed, service: Service) -> None:
+    urls = {await service.generate(seed.anna, regenerate=True, requestId="x1") for _ in range(3)}
+    assert len(urls) == 1
+    assert await actions(seed) == ["LINK_GENERATED"]
+
+
+async def test_reset_that_is_repeated_leaves_links_alone_that_were_made_since(seed: Seed, service: Service) -> None:
+    await service.generate(seed.anna)
+    await service.mutate("resetCalendarFeeds", seed.anna, "resetCount", requestId="one")
+    made_since = await service.generate(seed.anna, seed.own)
+    await service.mutate("resetCalendarFeeds", seed.anna, "resetCount", requestId="one")
+    assert await service.generate(seed.anna, seed.own) == made_since
+
+
+@pytest.mark.parametrize("regenerate", [False, True])
+async def test_link_that_is_revoked_while_it_is_asked_for_is_made_anew(
+    seed: Seed, service: Service, regenerate: bool
+) -> None:
+    link = await subscribe(service, seed.anna, seed.own)
+    async with seed.conn.transaction():
+        await seed.conn.execute("UPDATE feed_links SET revoked_at = now()")
+        asking = asyncio.create_task(service.generate(seed.anna, seed.own, regenerate=regenerate))
+        await asyncio.sleep(0.3)
+        assert not asking.done()
+    new = await asking
+    assert new != link.url
+    assert (await service.poll(new)).status == 200
+    assert await seed.conn.fetchval("SELECT count(*) FROM feed_links") == 2
+
+
+async def test_links_of_calendars_that_were_lost_count_no_more_and_can_be_revoked(seed: Seed, service: Service) -> None:
+    await seed.conn.execute("UPDATE accounts SET most_links = 1")
+    lost = await subscribe(service, seed.ben, seed.team)
+    await seed.conn.execute("UPDATE calendar_access SET withdrawn_at = now() WHERE user_id = $1", seed.ben.id)
+    assert await service.generate(seed.ben)
+    payload = await service.mutate("revokeFeedLink", seed.ben, "feed { name } link { status }", linkId=lost.link_id)
+    assert payload == {"feed": None, "link": {"status": "REVOKED"}, "userErrors": []}
+
+
+async def test_administrator_does_not_resume_what_its_user_paused(seed: Seed, service: Service) -> None:
+    link = await subscribe(service, seed.ben, seed.team)
+    await change("pauseFeedLink", link)
+    error = await refusal("resumeFeedLink", link, seed.anna)
+    assert (error["__typename"], error["message"]) == (
+        "LinkPausedByOther",
+        "Its user paused the link: ask them to resume it.",
+    )
+
+
+async def test_link_whose_key_was_dropped_is_told_as_such(seed: Seed, dsn: str) -> None:
+    async with running_service(dsn) as service:
+        await service.generate(seed.anna)
+    async with running_service(dsn, secret_keys=f"k2:{'n' * 32}") as service:
+        answer = await service.graphql("{ calendarFeeds { links { status url } } }", seed.anna)
+        assert answer["data"]["calendarFeeds"][0]["links"] == [{"status": "KEY_DROPPED", "url": None}]
+
+
+async def test_poll_of_a_dead_url_uses_up_nothing_of_the_live_one(seed: Seed, dsn: str) -> None:
+    async with running_service(dsn, link_polls_per_minute=3) as service:
+        old = await subscribe(service, seed.anna)
+        new = await service.generate(seed.anna, regenerate=True)
+        assert [(await old.poll()).status for _ in range(4)] == [200, 200, 200, 429]
+        assert (await service.poll(new)).status == 200
+
+
 # ---- the notice
 
 

@@ -25,7 +25,7 @@ LISTED = """
 COUNTS = "linkCount userCount"
 ENDED = ["This calendar link no longer works: subscribe again"]
 MANY = ["resetFeedLinks", "revokeFeedLinks", "limitFeedLinks"]
-FORBIDDEN = "An administrator may do this; for your own feeds leave `userId` out."
+FORBIDDEN = "Only an administrator may do this."
 
 
 @pytest.fixture(autouse=True)
@@ -298,7 +298,7 @@ async def test_key_manages_the_links_of_a_user_within_its_scopes(seed: Seed, ser
     ben = {"userId": user_node(seed.ben)}
     query = "mutation ($input: ResetCalendarFeedsInput!) { resetCalendarFeeds(input: $input) { resetCount } }"
     (error,) = (await service.graphql(query, reads, input=ben))["errors"]
-    assert error["message"].startswith("An API key with the scope feeds:write may do this")
+    assert error["message"].startswith("Only an API key with the scope feeds:write may do this.")
     payload = await service.mutate("resetCalendarFeeds", writes, "resetCount feeds { url links { url } }", **ben)
     assert payload["feeds"] == [{"url": None, "links": [{"url": None}]}]
     assert await made["ben's team"].titles() == ENDED

@@ -48,7 +48,7 @@ async def test_policy_keeps_what_is_left_out_and_null_takes_a_limit_away(seed: S
     )
     assert gone == OPEN
     rows = await seed.conn.fetch("SELECT details::text FROM audit_log WHERE action = 'POLICY_UPDATED' ORDER BY id")
-    assert rows[1]["details"] == '{"pauses_alarmed": [false, true]}'
+    assert rows[1]["details"] == '{"pausesAlarmed": [false, true]}'
     await set_policy(seed, service)
     assert await seed.conn.fetchval("SELECT count(*) FROM audit_log WHERE action = 'POLICY_UPDATED'") == 3
 
@@ -144,7 +144,7 @@ async def test_moment_after_the_longest_lifetime_is_refused(seed: Seed, service:
     late = (datetime.now(UTC) + 31 * DAY).isoformat()
     payload = await service.mutate("generateCalendarUrl", seed.anna, "url", expiresAt=late)
     (error,) = payload["userErrors"]
-    assert (error["__typename"], error["path"]) == ("ExpiryInvalid", ["expiresAt"])
+    assert (error["__typename"], error["path"]) == ("ForbiddenByPolicy", ["expiresAt"])
     assert error["message"].startswith("Your account allows links 30 days: name a moment until ")
     early = (datetime.now(UTC) + 29 * DAY).isoformat()
     assert (await service.mutate("generateCalendarUrl", seed.anna, "url", expiresAt=early))["userErrors"] == []

@@ -60,6 +60,7 @@ CALLS: dict[str, Callable[[Seed], Awaitable[object]]] = {
     "add_audit_entries": lambda s: audit.add_audit_entries(
         s.conn, s.account_id, "LINK_RESET", [uuid4()], actor=audit.OPERATOR, now=NOW
     ),
+    "add_refused_call": lambda s: audit.add_refused_call(s.conn, s.account_id, audit.OPERATOR, NOW, NOW),
     "page_audit_log": lambda s: audit.page_audit_log(s.conn, s.account_id, audit.AuditFilter(), 9, (NOW, uuid4())),
     "list_actor_names": lambda s: audit.list_actor_names(s.conn, s.account_id, [s.anna.id]),
     "list_visible_calendars": lambda s: calendars.list_visible_calendars(s.conn, s.account_id, s.anna.id),
@@ -88,11 +89,12 @@ CALLS: dict[str, Callable[[Seed], Awaitable[object]]] = {
         s.conn, s.account_id, uuid4(), NOW, name="CRM", key_hash=b"", scopes=["feeds:read"]
     ),
     "get_api_key": lambda s: keys.get_api_key(s.conn, s.account_id, uuid4()),
+    "had_api_key": lambda s: keys.had_api_key(s.conn, s.account_id, uuid4(), b""),
     "list_api_keys": lambda s: keys.list_api_keys(s.conn, s.account_id),
     "update_last_used": lambda s: keys.update_last_used(s.conn, s.account_id, uuid4(), NOW),
     "revoke_api_key": lambda s: keys.revoke_api_key(s.conn, s.account_id, uuid4(), NOW),
-    "count_key_links": lambda s: keys.count_key_links(s.conn, NOW),
-    "lock_links_off_key": lambda s: keys.lock_links_off_key(s.conn, s.account_id, "k2", None, NOW),
+    "count_key_links": lambda s: keys.count_key_links(s.conn),
+    "lock_links_off_key": lambda s: keys.lock_links_off_key(s.conn, s.account_id, "k2", None),
     "end_graces_off_key": lambda s: keys.end_graces_off_key(s.conn, s.account_id, "k2", None, NOW),
     "save_polls": lambda s: polls.save_polls(s.conn, s.account_id, [POLLED]),
     "save_networks": lambda s: polls.save_networks(s.conn, s.account_id, [POLLED]),

@@ -303,3 +303,10 @@ def test_feed_page_has_the_limits_of_the_code() -> None:
 def test_pages_name_every_language(page: str) -> None:
     names = {str(Locale(code).english_name) for code in ("en", *CATALOGUES)}
     assert {name for name in names if name in (ROOT / page).read_text()} == names
+
+
+def test_measurement_of_the_security_page_runs() -> None:
+    command = "bench/row_security.py"
+    assert f"`.venv/bin/python {command}`" in (ROOT / "docs" / "security.md").read_text()
+    done = subprocess.run([sys.executable, command], cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
+    assert re.findall(r"^  policies, set_config in a transaction +\d+ µs  × \d", done.stdout, re.MULTILINE)

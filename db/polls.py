@@ -166,13 +166,20 @@ async def list_polls(conn: Conn, account_id: UUID, link_ids: Sequence[UUID]) -> 
 
 
 async def list_alarming(
-    conn: Conn, account_id: UUID, link_ids: Sequence[UUID], limits: AlarmLimits, since: datetime
+    conn: Conn,
+    account_id: UUID,
+    link_ids: Sequence[UUID],
+    limits: AlarmLimits,
+    since: datetime,
+    networks_since: datetime | None = None,
 ) -> list[AlarmingLink]:
     """Those of the links that reach a limit and have no alarm yet.
 
     Counted are kinds of clients, and networks, that the present URL served since that moment. So a reset begins anew:
     only polls that were given the calendar are in `feed_networks`, and only those of the URL that was the present one.
     After an alarm of this URL was cleared only what was first seen later counts: the others are known and accepted.
+    From networks that are known only what polled since `networks_since` counts, if that is given: the others are old
+    enough to be forgotten, whether they are already or not.
     """
     sql = """
         SELECT l.id AS link_id, s.clients, s.networks
@@ -183,12 +190,14 @@ async def list_alarming(
                       count(DISTINCT n.network) FILTER (WHERE n.client <> ALL ($4::text[])
                                                           AND n.network <> '0.0.0.0/0') AS networks
                  FROM feed_networks n
-                WHERE n.account_id = $1 AND n.link_id = l.id AND n.last_polled_at > greatest(m.made_at, $3)
+                WHERE n.account_id = $1 AND n.link_id = l.id AND n.last_polled_at > m.made_at
+                  AND n.last_polled_at > CASE WHEN n.network = '0.0.0.0/0' THEN $3 ELSE $7::timestamptz END
                   AND ((l.alarm_cleared_at > m.made_at) IS NOT TRUE OR n.first_polled_at > l.alarm_cleared_at)) s
          WHERE l.account_id = $1 AND l.id = ANY ($2::uuid[]) AND l.alarmed_at IS NULL AND l.revoked_at IS NULL
            AND (s.clients >= nullif($5, 0) OR s.networks >= nullif($6, 0))
          ORDER BY l.id"""
-    rows = await conn.fetch(sql, account_id, link_ids, since, limits.cloud, limits.clients, limits.networks)
+    most = (limits.cloud, limits.clients, limits.networks)
+    rows = await conn.fetch(sql, account_id, link_ids, since, *most, networks_since or since)
     return [AlarmingLink(**row) for row in rows]
 
 

@@ -5,11 +5,12 @@ they are committed may count them twice.
 """
 
 import asyncio
-from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -18,6 +19,7 @@ from db.accounts import list_accounts
 from db.audit import SERVICE, Network, add_audit_entries
 from db.polls import (
     NOWHERE,
+    AlarmingLink,
     AlarmLimits,
     Answer,
     Counted,
@@ -38,13 +40,19 @@ STOP_SECONDS = 10.0  # that the last flush may take
 MOST_KEYS = 10_000  # kept in memory: clients of links by network
 HOUR, WEEK = timedelta(hours=1), timedelta(weeks=1)  # an alarm is about the last week
 SERVED: tuple[Answer, ...] = ("CALENDAR", "UNCHANGED")
+BRIEFLY = "SET LOCAL lock_timeout = '1s'"  # so long whoever holds locks of one account delays the others
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class PollSettings:
-    """For how long networks are kept, and how many in a week raise an alarm; 0: not at all."""
+    """For how long networks are kept, and how many in a week raise an alarm; 0: not at all.
+
+    Where networks are kept for less than a week an alarm is about those that are kept, and the clients that polled from
+    them. A network that was forgotten is new when it polls again, even if it was accepted when an alarm was cleared.
+    With 0 clients are counted without their networks, so for the whole week.
+    """
 
     network_days: int = 30
     alarm_clients: int = 6
@@ -56,7 +64,7 @@ class PollLog:
 
     def __init__(self, pool: Pool, settings: PollSettings, flush_seconds: float = FLUSH_SECONDS) -> None:
         self._pool = pool
-        self._settings = settings
+        self._kept = timedelta(days=settings.network_days)
         self._limits = AlarmLimits(
             clients=settings.alarm_clients, networks=settings.alarm_networks, cloud=sorted(CLOUD_NAMES)
         )
@@ -64,7 +72,9 @@ class PollLog:
         self._noted: dict[tuple[UUID, PollKey], PollCount] = {}
         self._is_full = False  # once there was no room, until something is written again
         self._is_stuck = False  # while nothing or not all can be written
-        self._swept_at = datetime.min.replace(tzinfo=UTC)  # when old networks were forgotten
+        self._tries: Counter[UUID] = Counter()  # of accounts, since they were last written
+        self._swept_at = datetime.min.replace(tzinfo=UTC)  # when old networks were last to be forgotten
+        self._unswept: list[UUID] = []  # accounts whose old networks still are
 
     def note(
         self,
@@ -78,7 +88,7 @@ class PollLog:
         generation: int | None = None,
     ) -> None:
         """Note a poll with a valid token. `generation` is the token's: only the present URL's polls raise an alarm."""
-        kept_network = network if network and self._settings.network_days else NOWHERE
+        kept_network = network if network and self._kept else NOWHERE
         key = PollKey(link_id, client_name(user_agent), kept_network, generation, answer in SERVED)
         self._add(account_id, key, PollCount(at, at, 1, status, answer))
 
@@ -106,8 +116,8 @@ class PollLog:
         try:
             if batches or self._is_to_sweep:
                 async with self._pool.acquire(timeout=CONNECT_TIMEOUT) as conn:
-                    await self._sweep(conn)
                     await self._save_all(conn, batches, errors)
+                    await self._sweep(conn, errors)
         except Exception as exc:  # nothing about statistics is worth more than a line in the log
             errors.add(type(exc).__name__)
         finally:
@@ -139,31 +149,27 @@ class PollLog:
         await self.flush()  # what was noted during the last one
 
     async def _save_all(self, conn: Conn, batches: dict[UUID, list[Counted]], errors: set[str]) -> None:
-        """Save the batches and take them out; one that fails by itself does not hold up the others."""
+        """Save the batches and take them out; last those that failed before, whatever it cost the others then."""
         now = datetime.now(UTC)
-        for account_id in list(batches):
-            try:
-                async with conn.transaction():
-                    await self._save(conn, account_id, batches[account_id], now)
-            except CONNECTION_LOST:
-                raise
-            except Exception as exc:  # a link deleted meanwhile, a deadlock, a full disk: the next flush tries again
-                errors.add(type(exc).__name__)
-            else:
-                del batches[account_id]
+        for account_id in sorted(batches, key=self._tries.__getitem__):
+            self._tries[account_id] += 1
+            if await _alone(conn, partial(self._save, conn, account_id, batches[account_id], now), errors):
+                del batches[account_id], self._tries[account_id]
 
     @property
     def _is_to_sweep(self) -> bool:
-        return datetime.now(UTC) - self._swept_at > HOUR
+        return bool(self._unswept) or datetime.now(UTC) - self._swept_at > HOUR
 
-    async def _sweep(self, conn: Conn) -> None:
+    async def _sweep(self, conn: Conn, errors: set[str]) -> None:
         """Once an hour forget old networks, of all accounts: nobody may poll the links of some any more."""
-        if not self._is_to_sweep:
-            return
-        self._swept_at = now = datetime.now(UTC)
-        days = timedelta(days=self._settings.network_days)
-        for account in await list_accounts(conn):
-            await delete_old_networks(conn, account.account_id, now - days, now - max(days, WEEK))
+        now = datetime.now(UTC)
+        if now - self._swept_at > HOUR:
+            self._unswept = [account.account_id for account in await list_accounts(conn)]
+            self._swept_at = now
+        before, nowhere_before = now - self._kept, now - max(self._kept, WEEK)
+        for account_id in tuple(self._unswept):
+            if await _alone(conn, partial(delete_old_networks, conn, account_id, before, nowhere_before), errors):
+                self._unswept.remove(account_id)
 
     async def _save(self, conn: Conn, account_id: UUID, batch: Sequence[Counted], now: datetime) -> None:
         """Save the rows in one order in every process, then what waits for no other's rows: so there is no deadlock."""
@@ -176,13 +182,12 @@ class PollLog:
 
     async def _raise_alarms(self, conn: Conn, account_id: UUID, link_ids: Sequence[UUID], now: datetime) -> None:
         """Raise the alarms that are due: one process does it, and a link that was reset meanwhile is left in peace."""
-        since = now - WEEK
-        found = await list_alarming(conn, account_id, link_ids, self._limits, since)
+        found = await self._list_alarming(conn, account_id, link_ids, now)
         if not found:
             return
         ids = [link.link_id for link in found]
         await lock_polled_links(conn, account_id, ids)
-        found = await list_alarming(conn, account_id, ids, self._limits, since)
+        found = await self._list_alarming(conn, account_id, ids, now)
         paused = await raise_alarms(conn, account_id, [link.link_id for link in found], now)
         for link in found:
             details = {"clients": link.clients, "networks": link.networks}
@@ -190,3 +195,23 @@ class PollLog:
                 conn, account_id, "LINK_ALARMED", [link.link_id], actor=SERVICE, now=now, details=details
             )
         await add_audit_entries(conn, account_id, "LINK_PAUSED", paused, actor=SERVICE, now=now)
+
+    async def _list_alarming(
+        self, conn: Conn, account_id: UUID, link_ids: Sequence[UUID], now: datetime
+    ) -> list[AlarmingLink]:
+        networks_since = now - min(self._kept, WEEK)
+        return await list_alarming(conn, account_id, link_ids, self._limits, now - WEEK, networks_since)
+
+
+async def _alone(conn: Conn, work: Callable[[], Awaitable[None]], errors: set[str]) -> bool:
+    """Do the work of one account in a transaction; whether it succeeded. Only a connection that is lost is an error."""
+    try:
+        async with conn.transaction():
+            await conn.execute(BRIEFLY)
+            await work()
+    except Exception as exc:  # a lock, a link deleted meanwhile, a full disk: the next flush tries again
+        if isinstance(exc, CONNECTION_LOST) and not isinstance(exc, TimeoutError):
+            raise
+        errors.add(type(exc).__name__)
+        return False
+    return True

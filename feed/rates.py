@@ -1,4 +1,4 @@
-"""How often a link may poll, and a network whose tokens we do not know.
+"""How often a link may be polled by one of its URLs, and a network poll by tokens that we do not know.
 
 Polls are counted in a moving window: no minute sees more of them than the limit, wherever it begins, and the moment at
 which the next one may come is known exactly. A poll that is refused does not count.
@@ -10,7 +10,6 @@ from array import array
 from bisect import bisect_right
 from collections import OrderedDict
 from itertools import repeat
-from uuid import UUID
 
 import structlog
 from limits import RateLimitItemPerSecond
@@ -25,7 +24,7 @@ MINUTE = 60  # seconds, as all of these
 REDIS_TIMEOUT = 0.25  # a poll waits no longer for its count
 REDIS_PAUSE = 1.0  # after a failure, for which Redis is not asked
 REDIS_CONNECTIONS = 20
-MOST_KEPT = 100_000  # links, and as many networks, that are counted in memory
+MOST_KEPT = 100_000  # URLs, and as many networks, that are counted in memory
 
 log = structlog.get_logger()
 
@@ -41,9 +40,13 @@ class PollRates:
         self._links = Rate(RateLimitItemPerSecond(link_polls, window, "link"), self._redis)
         self._networks = Rate(RateLimitItemPerSecond(unknown_polls, window, "unknown"), self._redis)
 
-    async def link(self, link_id: UUID) -> int | None:
-        """Count a poll of a link; None, or the seconds after which it may come again."""
-        return await self._links.count(str(link_id))
+    async def link(self, key: str) -> int | None:
+        """Count a poll of a link; None, or the seconds after which it may come again.
+
+        The key tells the URL from the others that the link had: whoever holds one of those cannot use up the polls of
+        the present one. It must be short, and must not be the token, as Redis keeps it.
+        """
+        return await self._links.count(key)
 
     async def unknown(self, network: Network | None) -> int | None:
         """Count a poll with an unknown token; likewise. A caller without a network is never refused."""

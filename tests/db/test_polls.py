@@ -317,6 +317,21 @@ async def test_networks_of_more_than_a_week_ago_are_not_counted(seed: Seed, link
     assert await alarming(seed, link) == [(1, 4)]
 
 
+async def test_networks_that_are_old_enough_to_be_forgotten_are_not_counted(seed: Seed, link: LinkRecord) -> None:
+    await seed.conn.execute("UPDATE feed_links SET created_at = $1", NOW - 30 * DAY)
+    unknown = [polled(link.id, NOW - 6 * DAY, client, NOWHERE) for client in ("a", "b")]
+    await save_networks(seed.conn, seed.account_id, [*from_homes(link, 4, NOW - 3 * DAY), *unknown])
+    most = AlarmLimits(clients=2, networks=0, cloud=[])
+
+    async def found(networks_since: datetime) -> list[tuple[int, int]]:
+        ids, since = [link.id], NOW - WEEK
+        links = await list_alarming(seed.conn, seed.account_id, ids, most, since, networks_since)
+        return [(each.clients, each.networks) for each in links]
+
+    assert await found(NOW - 3 * DAY) == [(2, 0)]
+    assert await found(NOW - 3 * DAY - MINUTE) == [(3, 4)]
+
+
 async def test_reset_begins_to_count_anew_and_counts_the_same_networks_again(seed: Seed, link: LinkRecord) -> None:
     await save_networks(seed.conn, seed.account_id, from_homes(link, 4, NOW - HOUR))
     await reset_links(seed.conn, seed.account_id, [link.id], "k1", NOW)

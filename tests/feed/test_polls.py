@@ -5,6 +5,7 @@ import json
 import os
 import signal
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from pathlib import Path
@@ -20,7 +21,7 @@ from db.embedded import postgres
 from db.links import LinkRecord, add_link, reset_links
 from db.migrate import migrate
 from db.polls import Answer, PollRecord, list_polls
-from db.pool import Conn, Pool, create_pool
+from db.pool import COMMAND_TIMEOUT, Conn, Pool, create_pool
 from feed.polls import MOST_KEYS, PollLog, PollSettings
 from tests.seed import HOUR, Seed, plant
 
@@ -28,6 +29,7 @@ NOW = datetime.now(UTC)  # the log goes by the clock
 OFFICE = ip_network("192.0.2.0/24")
 THUNDERBIRD = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Thunderbird/128.5.1"
 GOOGLE = "Google-Calendar-Importer"
+WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 FEW = PollSettings(alarm_clients=3, alarm_networks=4)
 
 
@@ -171,6 +173,37 @@ async def test_old_networks_are_forgotten_once_an_hour_though_nobody_polls(
     assert [name for name, _ in await networks(seed.conn)] == ["Google Calendar", "Thunderbird"]
 
 
+async def test_account_whose_networks_cannot_be_forgotten_holds_up_nothing(seed: Seed, pool: Pool) -> None:
+    other, old = await plant(seed.conn, "Other"), NOW - timedelta(days=31)
+    links = [await new_link(seed), await new_link(other)]
+    before, polls = PollLog(pool, PollSettings(network_days=60)), PollLog(pool, PollSettings())
+    for link in links:
+        note(before, link, at=old)
+    await before.flush()
+    note(polls, links[0], GOOGLE)
+    async with refused(seed.conn, f"DELETE ON feed_networks FOR EACH ROW WHEN (old.account_id = '{seed.account_id}')"):
+        with capture_logs() as logs:
+            await polls.flush()
+    assert [entry["errors"] for entry in logs] == [["RaiseError"]]
+    assert await networks(seed.conn) == [("Google Calendar", OFFICE), ("Thunderbird", OFFICE)]
+    assert await seed.conn.fetchval("SELECT account_id FROM feed_networks WHERE last_polled_at = $1", old) == (
+        seed.account_id
+    )
+    await polls.flush()
+    assert await networks(seed.conn) == [("Google Calendar", OFFICE)]
+
+
+@asynccontextmanager
+async def refused(conn: Conn, change: str) -> AsyncIterator[None]:
+    """While a trigger makes it an error."""
+    await conn.execute("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$")
+    try:
+        await conn.execute(f"CREATE TRIGGER refused BEFORE {change} EXECUTE FUNCTION refuse()")
+        yield
+    finally:
+        await conn.execute("DROP FUNCTION refuse CASCADE")
+
+
 async def test_polls_are_written_while_running_and_at_the_end(seed: Seed, pool: Pool, link: LinkRecord) -> None:
     polls = PollLog(pool, PollSettings(), flush_seconds=0.05)
     async with polls.running():
@@ -205,6 +238,8 @@ async def test_logs_of_several_processes_add_up(seed: Seed, dsn: str) -> None:
                 for link in links[::-1] if place % 2 else links:
                     note_homes(polls, link, 3)
                     note(polls, link, GOOGLE)
+                await polls.flush()
+            while polls._noted:  # on a busy machine a lock may last longer than a flush waits for it
                 await polls.flush()
 
     await asyncio.gather(*(serve(place) for place in range(4)))
@@ -291,6 +326,60 @@ async def test_account_that_cannot_be_written_holds_up_no_other(seed: Seed, pool
     assert await clients(seed.conn, theirs) == [("Thunderbird", 1, 200, "CALENDAR")]
     await polls.flush()
     assert await clients(seed.conn, link) == [("Thunderbird", 1, 200, "CALENDAR")]
+
+
+@pytest.mark.parametrize(
+    ("command_timeout", "error"),
+    [(COMMAND_TIMEOUT, "LockNotAvailableError"), (0.9, "TimeoutError")],  # the lock's second is over first, or not
+)
+async def test_account_that_is_locked_holds_up_no_other(
+    seed: Seed, dsn: str, link: LinkRecord, command_timeout: float, error: str
+) -> None:
+    theirs = await new_link(await plant(seed.conn, "Other"))
+    async with asyncpg.create_pool(dsn, min_size=0, command_timeout=command_timeout) as pool:
+        polls = PollLog(pool, PollSettings())
+        note(polls, link)
+        await polls.flush()
+        async with locked(seed.conn, link):
+            note(polls, link)
+            note(polls, theirs)
+            with capture_logs() as logs:
+                async with asyncio.timeout(8):
+                    await polls.flush()
+            assert [entry["errors"] for entry in logs] == [[error]]
+            assert await clients(seed.conn, theirs) == [("Thunderbird", 1, 200, "CALENDAR")]
+        await polls.flush()
+    assert await clients(seed.conn, link) == [("Thunderbird", 2, 200, "CALENDAR")]
+
+
+async def test_account_that_cost_the_connection_is_written_after_the_others(
+    seed: Seed, pool: Pool, link: LinkRecord, dsn: str
+) -> None:
+    theirs, polls = await new_link(await plant(seed.conn, "Other")), PollLog(pool, PollSettings())
+    note(polls, link)
+    await polls.flush()
+    async with locked(seed.conn, link):
+        note(polls, link)
+        note(polls, theirs)
+        flush = asyncio.create_task(polls.flush())
+        await until_somebody_waits(dsn)
+        await seed.conn.execute(f"SELECT pg_terminate_backend(pid) FROM ({WAITING}) w")
+        await flush
+        assert await clients(seed.conn, theirs) == []
+        flush = asyncio.create_task(polls.flush())
+        await until_somebody_waits(dsn)
+        assert await clients(seed.conn, theirs) == [("Thunderbird", 1, 200, "CALENDAR")]
+    await flush
+    await polls.flush()
+    assert await clients(seed.conn, link) == [("Thunderbird", 2, 200, "CALENDAR")]
+
+
+@asynccontextmanager
+async def locked(conn: Conn, link: LinkRecord) -> AsyncIterator[None]:
+    """While another transaction holds what is known of the link's clients."""
+    async with conn.transaction():
+        await conn.execute("SELECT 1 FROM feed_polls WHERE link_id = $1 FOR UPDATE", link.id)
+        yield
 
 
 async def test_polls_are_kept_while_postgres_is_away_and_written_when_it_is_back(tmp_path: Path) -> None:
@@ -430,9 +519,8 @@ async def test_link_that_is_reset_before_its_alarm_is_raised_has_none(
 
 async def until_somebody_waits(dsn: str) -> None:
     """Until a connection of this database waits for a lock."""
-    waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     conn = await asyncpg.connect(dsn)
     async with asyncio.timeout(20):
-        while not await conn.fetch(waiting):
+        while not await conn.fetch(WAITING):
             await asyncio.sleep(0.02)
     await conn.close()

@@ -10,7 +10,7 @@ from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from limits import RateLimitItemPerSecond
@@ -22,7 +22,8 @@ from structlog.testing import capture_logs
 from feed.rates import REDIS_PAUSE, REDIS_TIMEOUT, BoundedMemory, PollRates
 from tests.process import free_port, until
 
-LINK, OTHER = uuid4(), uuid4()
+LINK_ID = uuid4()
+LINK, RESET, OTHER = f"{LINK_ID}.1.k1", f"{LINK_ID}.2.k1", f"{uuid4()}.1.k1"
 NETWORK, ELSEWHERE = ip_network("198.51.100.0/24"), ip_network("2001:db8:1::/48")
 PASSWORD = "hunter2"
 
@@ -83,8 +84,8 @@ async def poll_rates(
         yield rates
 
 
-async def polls(rates: PollRates, count: int, link_id: UUID = LINK) -> list[int | None]:
-    return [about(await rates.link(link_id)) for _ in range(count)]
+async def polls(rates: PollRates, count: int, key: str = LINK) -> list[int | None]:
+    return [about(await rates.link(key)) for _ in range(count)]
 
 
 def about(seconds: int | None) -> int | None:
@@ -102,6 +103,12 @@ async def test_poll_beyond_the_limit_of_its_link_is_told_when_to_come_again(wher
     async with poll_rates(3, 0, redis=where) as rates:
         assert await polls(rates, 5) == [None, None, None, 60, 60]
         assert await rates.link(OTHER) is None
+
+
+async def test_polls_of_a_url_leave_the_next_one_of_its_link_alone(where: RedisServer | None) -> None:
+    async with poll_rates(2, 0, redis=where) as rates:
+        assert await polls(rates, 3) == [None, None, 60]
+        assert await polls(rates, 3, RESET) == [None, None, 60]
 
 
 async def test_poll_beyond_the_limit_of_its_network_is_told_when_to_come_again(where: RedisServer | None) -> None:

@@ -19,6 +19,10 @@ from db.pool import connect
 
 LOCK = 5545_7986  # the advisory lock's key: any number that nothing else in the database uses
 
+# Citus changes the shards of a table in parallel, and then refuses what the same transaction does to types and keys.
+# PostgreSQL without it takes the setting as one that it does not know.
+SEQUENTIAL = "SET LOCAL citus.multi_shard_modify_mode = 'sequential'"
+
 log = structlog.get_logger()
 
 
@@ -26,15 +30,16 @@ class SchemaError(Exception):
     """The database's schema does not fit this release; the message says what to do."""
 
 
-async def migrate(dsn: str) -> None:
-    """Apply what is missing, in one transaction under one lock.
+async def migrate(dsn: str, revision: str = "head") -> None:
+    """Apply what is missing up to that revision, in one transaction under one lock.
 
     Raises `SchemaError` if the database was migrated by a newer release, or refuses what a migration does.
     """
     try:
         async with _engine(dsn).begin() as connection:
+            await connection.exec_driver_sql(SEQUENTIAL)
             await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
-            await connection.run_sync(_upgrade)
+            await connection.run_sync(_upgrade, revision)
     except DBAPIError as exc:
         raise SchemaError(f"The database refuses the migration: {exc.orig}") from exc
 
@@ -84,10 +89,10 @@ def _config() -> Config:
     return config
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: Connection, revision: str) -> None:
     config = _config()
     config.attributes["connection"] = connection
     try:
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)
     except CommandError as exc:
         raise SchemaError("A newer release has migrated the database: use that release's `migrate`.") from exc

@@ -30,6 +30,9 @@ CONNECTION_LOST = (
     asyncpg.TooManyConnectionsError,
 )
 
+# Two transactions got in each other's way, and this one was chosen to give way: nothing of it happened.
+CONFLICTS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+
 T = TypeVar("T")
 log = structlog.get_logger()
 
@@ -58,6 +61,8 @@ async def connect(dsn: str) -> "asyncpg.Connection[asyncpg.Record]":
 class PatientPool:
     """Runs reads on a pool and waits for the database while it is away, so that a restart or failover passes unnoticed.
 
+    A deadlock does too, and a conflict with a writer: the read is simply done again.
+
     A read takes `patience` seconds at the most (0: it is tried once), and at most `most_waiting` reads wait at once;
     beyond that `DatabaseUnreachableError`.
     """
@@ -69,14 +74,14 @@ class PatientPool:
         self._waiting = 0
 
     async def read(self, query: Callable[[Conn], Awaitable[T]]) -> T:
-        """Run `query`, which must change nothing, on a connection; again if the connection is lost."""
+        """Run `query`, which must change nothing, on a connection; and again where that is lost or has to give way."""
         deadline = asyncio.get_running_loop().time() + (self._patience or COMMAND_TIMEOUT)
         try:
             return await self._once(query, deadline)
-        except CONNECTION_LOST as exc:
+        except (*CONNECTION_LOST, *CONFLICTS) as exc:
             if not self._patience or self._waiting >= self._most_waiting:
                 raise DatabaseUnreachableError from exc
-            if self._waiting == 0:
+            if self._waiting == 0 and isinstance(exc, CONNECTION_LOST):
                 log.warning("database away", error=type(exc).__name__)
         self._waiting += 1
         try:
@@ -88,7 +93,7 @@ class PatientPool:
         """Try until the deadline; the clock is asked, as asyncpg may answer a cancellation with an error of its own."""
         while asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(RETRY_SECONDS)
-            with suppress(*CONNECTION_LOST):
+            with suppress(*CONNECTION_LOST, *CONFLICTS):
                 return await self._once(query, deadline)
         raise DatabaseUnreachableError
 

@@ -5,6 +5,31 @@ from alembic import op
 revision = "0003"
 down_revision = "0002"
 
+# All that is altered here or given a trigger, at once and before anything else. Polls take feed_links before accounts,
+# the API takes accounts and users before feed_links: who holds the one and waits for the other may wait for ever. So
+# this waits for feed_links alone, holding nothing, and not for long, as polls queue behind it. Where it does not get
+# the others at once, the end of the inner block releases all that it took, and it tries again.
+LOCK_TABLES = """
+DO $$
+DECLARE
+    usual_timeout text := current_setting('lock_timeout');
+BEGIN
+    FOR attempt IN 1..100 LOOP
+        BEGIN
+            PERFORM set_config('lock_timeout', '1500ms', true);
+            LOCK TABLE feed_links IN ACCESS EXCLUSIVE MODE;
+            LOCK TABLE accounts, feed_polls, audit_log IN ACCESS EXCLUSIVE MODE NOWAIT;
+            LOCK TABLE users, calendars, calendar_access IN SHARE ROW EXCLUSIVE MODE NOWAIT;
+            PERFORM set_config('lock_timeout', usual_timeout, true);
+            RETURN;
+        EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+            PERFORM pg_sleep(0.3);
+        END;
+    END LOOP;
+    RAISE EXCEPTION 'the tables are in use by long transactions; nothing is changed: run `calendar-feeds migrate` again'
+        USING ERRCODE = 'lock_not_available';
+END $$"""
+
 # What an account allows its users. Null: no limit beyond the service's own.
 POLICY = """
 ALTER TABLE accounts
@@ -22,10 +47,84 @@ ALTER TABLE accounts
     ADD CONSTRAINT accounts_allowed_types_check CHECK (
         cardinality(allowed_types) > 0 AND allowed_types <@ '{MEETING,CALL,TASK}')"""
 
-ACCOUNTS_TOUCH = "CREATE TRIGGER accounts_touch BEFORE UPDATE ON accounts FOR EACH ROW EXECUTE FUNCTION touch()"
+# Only what a subscriber could see is a change of the account; and its time goes back by no writer's hand.
+ACCOUNTS_TOUCH = """
+CREATE TRIGGER accounts_touch BEFORE UPDATE ON accounts FOR EACH ROW
+    WHEN ((new.suspended_at, new.feeds_disabled_at, new.longest_days, new.forced_detail, new.allowed_types,
+           new.changed_at)
+          IS DISTINCT FROM (old.suspended_at, old.feeds_disabled_at, old.longest_days, old.forced_detail,
+                            old.allowed_types, old.changed_at))
+    EXECUTE FUNCTION touch()"""
 
-# A level of detail that is forced on all links says something else of every activity. The links are locked in the order
-# in which whoever changes many of them does.
+# `ids` are locked by whoever calls this, in the order in which everybody locks many links: by id. The triggers of the
+# schema before updated theirs in no order, and deadlocked with bulk changes; so their functions are replaced.
+RESTYLE_LINKS = """
+CREATE FUNCTION restyle_links(account uuid, ids uuid[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE feed_links l SET style_revision = l.style_revision + 1 WHERE l.account_id = account AND l.id = ANY (ids);
+END $$"""
+
+# As before, but for the order. Of other people's links only those whose titles hold the name.
+USERS_RESTYLED = """
+CREATE OR REPLACE FUNCTION users_restyled() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    r record;
+BEGIN
+    FOR r IN SELECT n.account_id, bool_or(n.name <> o.name) AS named,
+                    array_agg(n.id) FILTER (WHERE (n.locale, n.time_zone) <> (o.locale, o.time_zone)) AS readers
+               FROM newt n JOIN oldt o ON o.account_id = n.account_id AND o.id = n.id
+              WHERE (n.locale, n.time_zone, n.name) <> (o.locale, o.time_zone, o.name) GROUP BY 1 ORDER BY 1 LOOP
+        PERFORM restyle_links(r.account_id, ARRAY(
+            SELECT l.id FROM feed_links l
+             WHERE l.account_id = r.account_id
+               AND (l.user_id = ANY (r.readers) OR r.named AND l.options @> '{"title_with": "OWNER"}')
+             ORDER BY l.id FOR NO KEY UPDATE));
+    END LOOP;
+    RETURN NULL;
+END $$"""
+
+# As before, but for the order.
+CALENDARS_RESTYLED = """
+CREATE OR REPLACE FUNCTION calendars_restyled() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    r record;
+BEGIN
+    FOR r IN SELECT n.account_id, array_agg(DISTINCT e.activity_id) AS ids
+               FROM newt n
+               JOIN oldt o ON o.account_id = n.account_id AND o.id = n.id
+               JOIN calendar_entries e ON e.account_id = n.account_id AND e.calendar_id = n.id
+              WHERE (n.name, n.color, n.deleted_at) IS DISTINCT FROM (o.name, o.color, o.deleted_at)
+              GROUP BY 1 ORDER BY 1 LOOP
+        PERFORM place_activities(r.account_id, r.ids);
+    END LOOP;
+    FOR r IN SELECT n.account_id, array_agg(n.id) AS ids
+               FROM newt n JOIN oldt o ON o.account_id = n.account_id AND o.id = n.id
+              WHERE n.name <> o.name GROUP BY 1 ORDER BY 1 LOOP
+        PERFORM restyle_links(r.account_id, ARRAY(
+            SELECT l.id FROM feed_links l
+             WHERE l.account_id = r.account_id AND l.calendar_id = ANY (r.ids)
+               AND l.options @> '{"title_with": "CALENDAR"}'
+             ORDER BY l.id FOR NO KEY UPDATE));
+    END LOOP;
+    RETURN NULL;
+END $$"""
+
+# As before, but for the order.
+CALENDAR_ACCESS_RESTYLED = """
+CREATE OR REPLACE FUNCTION calendar_access_restyled() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    r record;
+BEGIN
+    FOR r IN SELECT w.account_id, array_agg(DISTINCT w.user_id) AS ids FROM written w GROUP BY 1 ORDER BY 1 LOOP
+        PERFORM restyle_links(r.account_id, ARRAY(
+            SELECT l.id FROM feed_links l
+             WHERE l.account_id = r.account_id AND l.user_id = ANY (r.ids) AND l.calendar_id IS NULL
+             ORDER BY l.id FOR NO KEY UPDATE));
+    END LOOP;
+    RETURN NULL;
+END $$"""
+
+# A level of detail that is forced on all links says something else of every activity.
 ACCOUNTS_RESTYLED = """
 CREATE FUNCTION accounts_restyled() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
@@ -33,8 +132,8 @@ DECLARE
 BEGIN
     FOR r IN SELECT n.account_id FROM newt n JOIN oldt o ON o.account_id = n.account_id
               WHERE n.forced_detail IS DISTINCT FROM o.forced_detail ORDER BY 1 LOOP
-        PERFORM 1 FROM feed_links l WHERE l.account_id = r.account_id ORDER BY l.id FOR NO KEY UPDATE;
-        UPDATE feed_links l SET style_revision = l.style_revision + 1 WHERE l.account_id = r.account_id;
+        PERFORM restyle_links(r.account_id, ARRAY(
+            SELECT l.id FROM feed_links l WHERE l.account_id = r.account_id ORDER BY l.id FOR NO KEY UPDATE));
     END LOOP;
     RETURN NULL;
 END $$"""
@@ -43,18 +142,19 @@ ACCOUNTS_RESTYLED_TRIGGER = """
 CREATE TRIGGER accounts_restyled AFTER UPDATE ON accounts
     REFERENCING OLD TABLE AS oldt NEW TABLE AS newt FOR EACH STATEMENT EXECUTE FUNCTION accounts_restyled()"""
 
-# grace_until: until when the generation before the present one still serves, and the key that it was signed with.
+# grace_until: until when grace_generation, one before the present one, still serves, and the key it was signed with.
 # request_id: which call reset the link last, so that the same call again does nothing.
 LINKS = """
 ALTER TABLE feed_links
     ADD COLUMN grace_until timestamptz,
     ADD COLUMN grace_key_id text,
+    ADD COLUMN grace_generation integer,
     ADD COLUMN paused_by text,
     ADD COLUMN alarmed_at timestamptz,
     ADD COLUMN alarm_cleared_at timestamptz,
     ADD COLUMN request_id text,
     ADD CONSTRAINT feed_links_grace_check CHECK (
-        isfinite(grace_until) AND (grace_until IS NULL) = (grace_key_id IS NULL)),
+        isfinite(grace_until) AND num_nulls(grace_until, grace_key_id, grace_generation) IN (0, 3)),
     ADD CONSTRAINT feed_links_paused_by_check CHECK (paused_by IN ('OWNER', 'ADMINISTRATOR', 'ALARM')),
     ADD CONSTRAINT feed_links_alarm_check CHECK (isfinite(alarmed_at) AND isfinite(alarm_cleared_at)),
     ADD CONSTRAINT feed_links_request_check CHECK (char_length(request_id) <= 100)"""
@@ -156,11 +256,15 @@ END $$"""
 AUDIT_USERS = """
 CREATE FUNCTION audit_users() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF (new.deactivated_at IS NULL) <> (old.deactivated_at IS NULL) THEN
+    IF TG_OP = 'DELETE' THEN
+        PERFORM audit_rights(old.account_id, 'USER_DELETED', old.id, '{}');
+        RETURN NULL;
+    END IF;
+    IF TG_OP = 'UPDATE' AND (new.deactivated_at IS NULL) <> (old.deactivated_at IS NULL) THEN
         PERFORM audit_rights(new.account_id,
             CASE WHEN new.deactivated_at IS NULL THEN 'USER_REACTIVATED' ELSE 'USER_DEACTIVATED' END, new.id, '{}');
     END IF;
-    IF new.administrator <> old.administrator THEN
+    IF new.administrator <> (TG_OP = 'UPDATE' AND old.administrator) THEN
         PERFORM audit_rights(new.account_id,
             CASE WHEN new.administrator THEN 'ADMINISTRATOR_APPOINTED' ELSE 'ADMINISTRATOR_REMOVED' END, new.id, '{}');
     END IF;
@@ -191,7 +295,8 @@ END $$"""
 AUDIT_TRIGGERS = [
     """CREATE TRIGGER calendar_access_audited AFTER INSERT OR UPDATE OR DELETE ON calendar_access
         FOR EACH ROW EXECUTE FUNCTION audit_access()""",
-    "CREATE TRIGGER users_audited AFTER UPDATE ON users FOR EACH ROW EXECUTE FUNCTION audit_users()",
+    """CREATE TRIGGER users_audited AFTER INSERT OR UPDATE OR DELETE ON users
+        FOR EACH ROW EXECUTE FUNCTION audit_users()""",
     "CREATE TRIGGER accounts_audited AFTER UPDATE ON accounts FOR EACH ROW EXECUTE FUNCTION audit_accounts()",
     "CREATE TRIGGER calendars_audited AFTER UPDATE ON calendars FOR EACH ROW EXECUTE FUNCTION audit_calendars()",
 ]
@@ -199,7 +304,9 @@ AUDIT_TRIGGERS = [
 
 def upgrade() -> None:
     for statement in (
-        POLICY, ACCOUNTS_TOUCH, ACCOUNTS_RESTYLED, ACCOUNTS_RESTYLED_TRIGGER, LINKS,
+        LOCK_TABLES, POLICY, ACCOUNTS_TOUCH, LINKS,
+        RESTYLE_LINKS, USERS_RESTYLED, CALENDARS_RESTYLED, CALENDAR_ACCESS_RESTYLED,
+        ACCOUNTS_RESTYLED, ACCOUNTS_RESTYLED_TRIGGER,
         POLLS_DROPPED, POLLS, NETWORKS, NETWORKS_LAST,
         AUDIT, AUDIT_OPERATORS, AUDIT_AT, KEEP_AUDIT_LOG, *KEEP_AUDIT_LOG_TRIGGERS,
         AUDIT_RIGHTS, AUDIT_ACCESS, AUDIT_USERS, AUDIT_ACCOUNTS, AUDIT_CALENDARS, *AUDIT_TRIGGERS,

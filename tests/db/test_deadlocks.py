@@ -26,11 +26,11 @@ async def pool(dsn: str) -> AsyncIterator[Pool]:
 
 @pytest.fixture
 async def users(seed: Seed) -> list[UUID]:
-    """Users with two links each, which stand in the table in another order than that of their ids."""
+    """Users with two links each, whose ids are in another order than those of the users and than their rows."""
     added = [await add_user(seed.conn, seed.account_id, NOW, name=f"User {n}") for n in range(USERS)]
     ids = [user.id for user in added]
     await grant_access(seed.conn, seed.account_id, seed.team, ids, NOW)
-    for user_id in ids:
+    for user_id in sorted(ids, key=lambda id_: id_.hex[::-1]):
         await add_link(seed.conn, seed.account_id, user_id, None, "", "k1", NOW, {"title_with": "OWNER"})
         await add_link(seed.conn, seed.account_id, user_id, seed.team, "", "k1", NOW, {"title_with": "CALENDAR"})
     await seed.conn.execute("UPDATE feed_links l SET name = 'rewritten' WHERE md5(l.id::text) < '8'")

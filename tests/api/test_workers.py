@@ -124,7 +124,7 @@ def test_port_that_is_taken_is_named_with_the_remedy(served: Served, tmp_path: P
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_service_leaves_no_process_behind(tmp_path: Path, number: signal.Signals) -> None:
-    with running(tmp_path / "data", "serve", "--workers", "2") as service:
+    with running(tmp_path / "data", "serve", "--workers", "2", log_level="INFO") as service:
         until(lambda: len(children(service.process.pid)) == 2)
         processes = [*children(service.process.pid), service.postmaster]
         begun = time.monotonic()

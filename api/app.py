@@ -14,6 +14,7 @@ from api.auth import NotAuthenticatedError, read_bearer
 from api.context import Context
 from api.errors import formatted_error
 from api.network import caller_network, parse_proxies
+from api.protocol import SENT_ALWAYS
 from api.schema import schema
 from api.settings import Settings
 from db.audit import Network
@@ -24,12 +25,6 @@ from feed.room import FeedLimits
 from feed.routes import FeedRoutes, Notices
 from feed.tokens import Keyring
 
-SENT_ALWAYS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Robots-Tag": "noindex, nofollow",
-    "Referrer-Policy": "no-referrer",
-    "Server": "calendar-feeds",
-}
 SENT_OVER_TLS = {"Strict-Transport-Security": "max-age=31536000"}  # a year
 READY_SECONDS = 3.0  # for the database to answer a readiness probe
 # Nothing is forbidden: old readers do not know Allow, and a search engine must fetch a page to see its X-Robots-Tag.
@@ -102,6 +97,7 @@ async def _add_headers(headers: Mapping[str, str], _: web.Request, response: web
     if isinstance(response, web.HTTPExpectationFailed):
         response.text = "There is nothing to expect here.\n"  # aiohttp's text repeats the header
     response.headers.update(headers)
+    response.headers.setdefault("Cache-Control", "no-store")  # the API's answers hold private URLs
 
 
 async def _open(pool: Pool, rates: PollRates, polls: PollLog) -> AsyncIterator[None]:

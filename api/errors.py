@@ -101,6 +101,11 @@ class LinkPausedByOther(UserError):
     pass
 
 
+@strawberry.type(description="An administrator chose when the link ends: its user cannot put that off.")
+class LinkLimitedByOther(UserError):
+    pass
+
+
 @strawberry.type(description="The user has as many links as the service or the account's policy allows.")
 class TooManyLinks(UserError):
     pass
@@ -141,6 +146,7 @@ NOT_ALLOWED = (
     UserNotFound,
     LinkNotFound,
     LinkPausedByOther,
+    LinkLimitedByOther,
     TooManyLinks,
     FeedsDisabled,
     ForbiddenByPolicy,

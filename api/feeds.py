@@ -149,7 +149,9 @@ class FeedLink(relay.Node):
         latest_first = sorted(polls, key=lambda poll: poll.last_polled_at, reverse=True)
         return [FeedClient.of(poll, info.context.now) for poll in latest_first]
 
-    @strawberry.field(description="What a subscriber of the link gets today, and why the rest is left out.")
+    @strawberry.field(
+        description="What a subscriber of the link gets today, while it serves, and why the rest is left out."
+    )
     async def preview(self, info: Info, first: First = MOST_LISTED) -> FeedPreview:
         return await self.source.preview(info, self.record, first)
 

@@ -7,7 +7,7 @@ from api.checks import calendar_not_found, check_name, check_options, check_requ
 from api.context import Caller, Context, Info
 from api.errors import FeedsDisabled, Refused, TooManyLinks
 from api.link_inputs import GenerateCalendarUrlInput, GenerateCalendarUrlPayload, GenerateInput
-from api.links import Change, audit_links, reset, update, visible_ids
+from api.links import Change, audit_links, camel_cased, reset, update, visible_ids
 from api.nodes import node_uuid
 from api.options import FeedOptionsInput
 from api.refusals import answering
@@ -85,13 +85,15 @@ class Generation:
         request_id = self.wanted.request_id if self.wanted.regenerate else None
         link = await add_link(self.conn, *key, context.keyring.newest, context.now, options, expires_at, request_id)
         assert link is not None  # the user is locked
-        await audit_links(self.conn, context, self.caller, "LINK_GENERATED", [link.id])
+        said = {"name": link.name, "options": camel_cased(options), "expiresAt": expires_at and expires_at.isoformat()}
+        told = {word: value for word, value in said.items() if value}
+        await audit_links(self.conn, context, self.caller, "LINK_GENERATED", [link.id], **told)
         return link
 
     async def _check_number(self) -> None:
         most = self.context.most_links(self.policy)
         if await count_links(self.conn, self.viewer.account_id, self.viewer.id) >= most:
-            message = f"You may have {most} links, and have as many: revoke one that you do not need."
+            message = f"The limit of links is {most}, and you have as many: revoke one that you do not need."
             raise Refused(TooManyLinks(message=message, path=[]))
 
     async def _renew(self, link: LinkRecord) -> None:

@@ -32,10 +32,13 @@ class GenerateCalendarUrlInput:
     )
     options: FeedOptionsInput | None = strawberry.field(
         default=None,
-        description="What a new or regenerated link shows, and how; `updateFeedLink` changes it and keeps the URL.",
+        description="What a new link shows, and how; a regenerated one keeps its own where none are named."
+        " `updateFeedLink` changes them and keeps the URL.",
     )
     expires_at: datetime | None = strawberry.field(
-        default=None, description="When a new or regenerated link ends by itself; left out: when the policy says so."
+        default=None,
+        description="When a new or regenerated link ends by itself; left out: never, or as before unless that is past."
+        " The account's policy may end it earlier.",
     )
     grace_hours: int | None = strawberry.field(default=0, description=f"With `regenerate`: {GRACE}")
     request_id: str | None = strawberry.field(default=None, description=f"With `regenerate`: {REQUEST}")

@@ -8,10 +8,12 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+from strawberry.utils.str_converters import to_camel_case
 
 from api.checks import check_name, check_options, checked_expiry
 from api.context import Caller, Context, Info
 from api.errors import (
+    LinkLimitedByOther,
     LinkNameInvalid,
     LinkNameTaken,
     LinkNotFound,
@@ -39,6 +41,7 @@ from db.accounts import get_policy
 from db.audit import add_audit_entries
 from db.calendars import list_visible_calendars
 from db.links import (
+    ExpiresBy,
     LinkRecord,
     PausedBy,
     get_owned_link,
@@ -162,6 +165,7 @@ async def _update(change: Change, wanted: UpdateFeedLinkInput) -> None:
     expires_at = link.expires_at
     if wanted.expires_at is None or isinstance(wanted.expires_at, datetime):
         expires_at = checked_expiry(policy, link.made_at, wanted.expires_at, change.context.now)
+        _check_limit(change, expires_at)
     if name != link.name:
         check_name(name)
         if "" in (name, link.name):
@@ -170,16 +174,26 @@ async def _update(change: Change, wanted: UpdateFeedLinkInput) -> None:
     await update(change, name, options, expires_at)
 
 
+def _check_limit(change: Change, expires_at: datetime | None) -> None:
+    """Refuse to put off the end that an administrator chose."""
+    link = change.link
+    is_later = link.expires_at is not None and (expires_at is None or expires_at > link.expires_at)
+    if link.expires_by == "ADMINISTRATOR" and is_later and not change.caller.may("feeds:write"):
+        message = "An administrator limited the link to its end: choose an earlier one, or generate a new URL."
+        raise Refused(LinkLimitedByOther(message=message, path=["expiresAt"]))
+
+
 async def update(change: Change, name: str, options: Mapping[str, Any], expires_at: datetime | None) -> None:
     """Keep these with the link; the audit log has what they were and are."""
     link, end = change.link, expires_at and expires_at.isoformat()
     values: dict[str, list[Any]] = {
         "name": [link.name, name],
-        "options": [link.options, options],
+        "options": [camel_cased(link.options), camel_cased(options)],
         "expiresAt": [link.expires_at and link.expires_at.isoformat(), end],
     }
     if changed := {word: [was, is_] for word, (was, is_) in values.items() if was != is_}:
-        await update_link(change.conn, link.account_id, link.id, name, options, expires_at)
+        by: ExpiresBy = "OWNER" if change.is_owners else "ADMINISTRATOR"
+        await update_link(change.conn, link.account_id, link.id, name, options, expires_at, by)
         await change.audit("LINK_UPDATED", **changed)
 
 
@@ -206,6 +220,11 @@ async def reset(
         grace_until=context.now + timedelta(hours=grace_hours) if grace_hours else None,
         request_id=request_id,
     )
+
+
+def camel_cased(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with the names that the API has for them."""
+    return {to_camel_case(name): value for name, value in options.items()}
 
 
 async def audit_links(

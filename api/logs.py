@@ -41,7 +41,8 @@ def _without_requests(record: logging.LogRecord) -> bool:
     """Take out what aiohttp says of a malformed request: it repeats the request's line, token and all."""
     if record.exc_info and isinstance(record.exc_info[1], HttpProcessingError):
         record.msg, record.args, record.exc_info = "malformed request", (), None
-    return True
+        record.levelno, record.levelname = logging.INFO, "INFO"  # anybody can send one
+    return logging.getLogger().isEnabledFor(record.levelno)
 
 
 class AccessLogger(AbstractAccessLogger):

@@ -166,7 +166,9 @@ async def limit_feed_links(info: Info, input: LimitInput) -> LimitFeedLinksPaylo
         raise Refused(ExpiryInvalid(message=message, path=["expiresAt"]))
 
     async def work(conn: Conn, caller: Caller, links: list[LinkRecord]) -> None:
-        ids = [link.id for link in links if link.expires_at is None or link.expires_at > input.expires_at]
+        limited = (input.expires_at, "ADMINISTRATOR")
+        earlier = [link for link in links if link.expires_at and link.expires_at < input.expires_at]
+        ids = [link.id for link in links if link not in earlier and (link.expires_at, link.expires_by) != limited]
         await limit_links(conn, caller.account_id, ids, input.expires_at)
         until = input.expires_at.isoformat()
         await audit_links(conn, info.context, caller, "LINK_LIMITED", ids, expiresAt=until)

@@ -6,6 +6,13 @@ from typing import Any
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
+SENT_ALWAYS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Robots-Tag": "noindex, nofollow",
+    "Referrer-Policy": "no-referrer",
+    "Server": "calendar-feeds",
+}
+
 
 class Runner(web.AppRunner):
     """Runs an application on connections of `Handler`."""
@@ -25,6 +32,6 @@ class Handler(RequestHandler):
 
     def handle_error(self, request: web.BaseRequest, status: int = 500, *said: Any, **more: Any) -> web.StreamResponse:
         super().handle_error(request, status, *said, **more)  # which logs it
-        answer = web.Response(status=status, text=f"{HTTPStatus(status).phrase}\n")
+        answer = web.Response(status=status, text=f"{HTTPStatus(status).phrase}\n", headers=SENT_ALWAYS)
         answer.force_close()
         return answer

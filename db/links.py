@@ -15,10 +15,11 @@ from db.ids import new_id
 from db.pool import Conn
 from db.users import UserRecord
 
+ExpiresBy = Literal["OWNER", "ADMINISTRATOR"]
 PausedBy = Literal["OWNER", "ADMINISTRATOR", "ALARM"]
 COLUMNS = """l.account_id, l.id, l.user_id, l.calendar_id, l.name, l.key_id, l.generation, l.options,
     l.style_revision, l.styled_at, l.created_at, l.resets[l.generation - 1] AS reset_at, l.grace_until,
-    l.paused_at, l.paused_by, l.expires_at, l.revoked_at, l.alarmed_at, l.request_id"""
+    l.paused_at, l.paused_by, l.expires_at, l.expires_by, l.revoked_at, l.alarmed_at, l.request_id"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,8 @@ class LinkRecord:
     grace_until: datetime | None  # until when the URL before the present one serves
     paused_at: datetime | None
     paused_by: PausedBy | None
-    expires_at: datetime | None  # as its user or an administrator chose; a policy may end it earlier
+    expires_at: datetime | None  # as somebody chose; a policy may end it earlier
+    expires_by: ExpiresBy | None  # who chose it
     revoked_at: datetime | None
     alarmed_at: datetime | None  # since when unusually many clients poll it
     request_id: str | None  # of the call that reset it last
@@ -139,12 +141,21 @@ async def add_link(
 
 
 async def update_link(
-    conn: Conn, account_id: UUID, link_id: UUID, name: str, options: Mapping[str, Any], expires_at: datetime | None
+    conn: Conn,
+    account_id: UUID,
+    link_id: UUID,
+    name: str,
+    options: Mapping[str, Any],
+    expires_at: datetime | None,
+    by: ExpiresBy,
 ) -> None:
-    """Keep these with the link, whose URL stays the same."""
+    """Keep these with the link, whose URL stays the same; `by` is who chose the expiry, where it is another one."""
     sql = """
-        UPDATE feed_links l SET name = $3, options = $4, expires_at = $5 WHERE l.account_id = $1 AND l.id = $2"""
-    await conn.execute(sql, account_id, link_id, name, json.dumps(options), expires_at)
+        UPDATE feed_links l
+           SET name = $3, options = $4, expires_at = $5,
+               expires_by = CASE WHEN l.expires_at IS DISTINCT FROM $5 THEN $6 ELSE l.expires_by END
+         WHERE l.account_id = $1 AND l.id = $2"""
+    await conn.execute(sql, account_id, link_id, name, json.dumps(options), expires_at, by)
 
 
 GRACED = """
@@ -208,10 +219,11 @@ async def revoke_links(conn: Conn, account_id: UUID, link_ids: Sequence[UUID], n
 
 
 async def limit_links(conn: Conn, account_id: UUID, link_ids: Sequence[UUID], expires_at: datetime) -> None:
-    """Let the links end at that moment, unless they end earlier."""
+    """Let the links end at that moment, unless they end earlier; their users cannot put it off."""
     sql = """
-        UPDATE feed_links l SET expires_at = least(l.expires_at, $3)
-         WHERE l.account_id = $1 AND l.id = ANY ($2::uuid[]) AND l.revoked_at IS NULL"""
+        UPDATE feed_links l SET expires_at = $3, expires_by = 'ADMINISTRATOR'
+         WHERE l.account_id = $1 AND l.id = ANY ($2::uuid[]) AND l.revoked_at IS NULL
+           AND (l.expires_at IS NULL OR l.expires_at >= $3)"""
     await conn.execute(sql, account_id, link_ids, expires_at)
 
 

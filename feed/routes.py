@@ -143,14 +143,20 @@ def ended_at(token: FeedToken, gate: Gate, now: datetime) -> datetime | None:
     writer.
     """
     ends = [gate.revoked_at, gate.deactivated_at, gate.suspended_at, gate.policy.feeds_disabled_at]
-    expires_at = expiry(gate.policy, gate.made_at, gate.expires_at)
-    if expires_at and expires_at <= now:
-        ends.append(expires_at)
+    ends.append(_expired_at(gate, now))
     if token.generation < gate.generation and not _in_grace(token, gate, now):
         ends.append(gate.grace_until if _had_grace(token, gate) else gate.reset_at)
     if gate.calendar_id and not gate.calendar_ids:
         ends.append(gate.lost_at or gate.user_changed_at)
     return min(filter(None, ends), default=None)
+
+
+def _expired_at(gate: Gate, now: datetime) -> datetime | None:
+    """When the URL's time was over. A lifetime that the policy sets ends none before it was set: all see the notice."""
+    expires_at = expiry(gate.policy, gate.made_at, gate.expires_at)
+    if expires_at is None or expires_at > now:
+        return None
+    return expires_at if expires_at == gate.expires_at else max(expires_at, gate.account_changed_at or expires_at)
 
 
 def etag(gate: Gate, feed: Feed, limits: FeedLimits) -> str:

@@ -45,6 +45,15 @@ async def test_mutation_by_get_is_refused(seed: Seed, service: Service) -> None:
         assert await answer.json() == {"data": {"viewer": {"name": "Anna Müller"}}}
 
 
+async def test_answers_of_the_api_are_kept_by_nobody(seed: Seed, service: Service) -> None:
+    """They hold private URLs."""
+    headers = {"Authorization": f"Bearer {bearer(seed.anna)}"}
+    async with service.client.get("/graphql", params={"query": "{ viewer { id } }"}, headers=headers) as answer:
+        assert (answer.status, answer.headers["Cache-Control"]) == (200, "no-store")
+    async with service.client.get("/nothing") as answer:
+        assert (answer.status, answer.headers["Cache-Control"]) == (404, "no-store")
+
+
 async def test_probes_answer(service: Service) -> None:
     for path in ("/healthz", "/readyz"):
         answer = await service.poll(path)

@@ -56,7 +56,7 @@ async def test_named_links_are_limited_by_the_settings(seed: Seed, dsn: str) -> 
             await service.generate(seed.anna, name=name)
         await service.generate(seed.ben)
         payload = await service.mutate("generateCalendarUrl", seed.anna, "url", name="Work")
-        message = "You may have 2 links, and have as many: revoke one that you do not need."
+        message = "The limit of links is 2, and you have as many: revoke one that you do not need."
         assert payload == {
             "url": None,
             "userErrors": [{"__typename": "TooManyLinks", "message": message, "path": []}],

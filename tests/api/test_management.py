@@ -320,3 +320,29 @@ async def test_administrator_never_gets_a_url_of_another(seed: Seed, service: Se
     query = "{ feedLinks { edges { node { preview { activities { title } } } } } }"
     answer = await service.graphql(query, seed.anna)
     assert {error["extensions"]["code"] for error in answer["errors"]} == {"FORBIDDEN"}
+
+
+async def test_limit_cannot_be_put_off_by_the_user_and_ends_no_new_url(seed: Seed, service: Service) -> None:
+    link = await subscribe(service, seed.ben, seed.team)
+    soon, sooner = (datetime.now(UTC).replace(microsecond=0) + days * DAY for days in (9, 3))
+    for _ in range(2):
+        await service.mutate("limitFeedLinks", seed.anna, COUNTS, where={"everyLink": True}, expiresAt=soon.isoformat())
+    for later in (None, (soon + DAY).isoformat()):
+        payload = await service.mutate("updateFeedLink", seed.ben, "link { id }", linkId=link.link_id, expiresAt=later)
+        assert [error["__typename"] for error in payload["userErrors"]] == ["LinkLimitedByOther"]
+    values = {"linkId": link.link_id, "expiresAt": sooner.isoformat()}
+    payload = await service.mutate("updateFeedLink", seed.ben, "link { expiresAt }", **values)
+    assert payload["userErrors"] == []
+    await service.mutate("limitFeedLinks", seed.anna, COUNTS, where={"everyLink": True}, expiresAt=sooner.isoformat())
+    payload = await service.mutate(
+        "updateFeedLink", seed.anna, "link { expiresAt }", linkId=link.link_id, expiresAt=None
+    )
+    assert payload == {"link": {"expiresAt": None}, "userErrors": []}
+    limited = await seed.conn.fetchval("SELECT count(*) FROM audit_log WHERE action = 'LINK_LIMITED'")
+    assert limited == 2
+    await service.mutate("limitFeedLinks", seed.anna, COUNTS, where={"everyLink": True}, expiresAt=sooner.isoformat())
+    await seed.conn.execute("UPDATE feed_links SET expires_at = now()")
+    assert await link.titles() == ENDED
+    new = await service.generate(seed.ben, seed.team, regenerate=True)
+    assert await Subscription(service, seed.ben, "", new).titles() == ["Viewing"]
+    assert await link.titles() == ENDED

@@ -207,3 +207,29 @@ async def test_policy_of_one_account_is_not_that_of_another(seed: Seed, service:
         " VALUES (gen_random_uuid(), 'x', now(), now())"
     )
     assert await link.titles() == served
+
+
+async def test_lifetime_that_is_set_for_old_links_shows_their_notice_before_they_are_gone(
+    seed: Seed, service: Service
+) -> None:
+    link = await subscribe(service, seed.anna, seed.own)
+    await seed.conn.execute("UPDATE feed_links SET created_at = $1", datetime.now(UTC) - 400 * DAY)
+    await set_policy(seed, service, longestDays=10)
+    assert await link.titles() == ENDED
+    await seed.conn.execute("ALTER TABLE accounts DISABLE TRIGGER accounts_touch")
+    try:
+        await seed.conn.execute("UPDATE accounts SET changed_at = $1", datetime.now(UTC) - 31 * DAY)
+    finally:
+        await seed.conn.execute("ALTER TABLE accounts ENABLE TRIGGER accounts_touch")
+    assert (await link.poll()).status == 410
+
+
+async def test_forced_detail_that_a_link_has_anyway_changes_nothing_in_it(seed: Seed, service: Service) -> None:
+    full = await subscribe(service, seed.anna, seed.own)
+    busy = await subscribe(service, seed.anna, seed.own, name="busy", options={"detail": "BUSY"})
+    before = await full.read(), await busy.read()
+    await set_policy(seed, service, forcedDetail="FULL")
+    assert await full.read() == before[0]
+    await set_policy(seed, service, forcedDetail="BUSY")
+    await set_policy(seed, service, forcedDetail=None)
+    assert await full.read() != before[0]

@@ -141,7 +141,7 @@ async def test_change_of_options_is_audited_once_and_none_is_not(seed: Seed, ser
     sql = "SELECT action, actor_id, subject_id, network::text, details::text FROM audit_log"
     sql += " WHERE actor_type = 'USER' ORDER BY id"
     link_id = await seed.conn.fetchval("SELECT id FROM feed_links")
-    told = {"LINK_GENERATED": "{}", "LINK_UPDATED": '{"options": [{}, {"title_with": "OWNER"}]}'}
+    told = {"LINK_GENERATED": "{}", "LINK_UPDATED": '{"options": [{}, {"titleWith": "OWNER"}]}'}
     assert [tuple(row) for row in await seed.conn.fetch(sql)] == [
         (action, seed.anna.id, link_id, "127.0.0.0/24", details) for action, details in told.items()
     ]

@@ -79,7 +79,7 @@ CALLS: dict[str, Callable[[Seed], Awaitable[object]]] = {
     "add_link": lambda s: links.add_link(s.conn, s.account_id, s.anna.id, None, "", "k1", NOW),
     "lock_link": lambda s: links.lock_link(s.conn, s.account_id, uuid4()),
     "lock_filtered_links": lambda s: links.lock_filtered_links(s.conn, s.account_id, links.LinkFilter()),
-    "update_link": lambda s: links.update_link(s.conn, s.account_id, uuid4(), "iPhone", {}, None),
+    "update_link": lambda s: links.update_link(s.conn, s.account_id, uuid4(), "iPhone", {}, None, "OWNER"),
     "reset_links": lambda s: links.reset_links(s.conn, s.account_id, [uuid4()], "k1", NOW),
     "pause_links": lambda s: links.pause_links(s.conn, s.account_id, [uuid4()], "OWNER", NOW),
     "resume_links": lambda s: links.resume_links(s.conn, s.account_id, [uuid4()], NOW),

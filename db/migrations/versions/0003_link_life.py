@@ -124,16 +124,21 @@ BEGIN
     RETURN NULL;
 END $$"""
 
-# A level of detail that is forced on all links says something else of every activity.
+# A level of detail that is forced says something else of every activity, in links that chose another.
 ACCOUNTS_RESTYLED = """
 CREATE FUNCTION accounts_restyled() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     r record;
 BEGIN
-    FOR r IN SELECT n.account_id FROM newt n JOIN oldt o ON o.account_id = n.account_id
+    FOR r IN SELECT n.account_id, n.forced_detail AS detail, o.forced_detail AS detail_before
+               FROM newt n JOIN oldt o ON o.account_id = n.account_id
               WHERE n.forced_detail IS DISTINCT FROM o.forced_detail ORDER BY 1 LOOP
         PERFORM restyle_links(r.account_id, ARRAY(
-            SELECT l.id FROM feed_links l WHERE l.account_id = r.account_id ORDER BY l.id FOR NO KEY UPDATE));
+            SELECT l.id FROM feed_links l
+             WHERE l.account_id = r.account_id
+               AND coalesce(r.detail, l.options ->> 'detail', 'FULL')
+                   <> coalesce(r.detail_before, l.options ->> 'detail', 'FULL')
+             ORDER BY l.id FOR NO KEY UPDATE));
     END LOOP;
     RETURN NULL;
 END $$"""
@@ -150,12 +155,14 @@ ALTER TABLE feed_links
     ADD COLUMN grace_key_id text,
     ADD COLUMN grace_generation integer,
     ADD COLUMN paused_by text,
+    ADD COLUMN expires_by text,
     ADD COLUMN alarmed_at timestamptz,
     ADD COLUMN alarm_cleared_at timestamptz,
     ADD COLUMN request_id text,
     ADD CONSTRAINT feed_links_grace_check CHECK (
         isfinite(grace_until) AND num_nulls(grace_until, grace_key_id, grace_generation) IN (0, 3)),
     ADD CONSTRAINT feed_links_paused_by_check CHECK (paused_by IN ('OWNER', 'ADMINISTRATOR', 'ALARM')),
+    ADD CONSTRAINT feed_links_expires_by_check CHECK (expires_by IN ('OWNER', 'ADMINISTRATOR')),
     ADD CONSTRAINT feed_links_alarm_check CHECK (isfinite(alarmed_at) AND isfinite(alarm_cleared_at)),
     ADD CONSTRAINT feed_links_request_check CHECK (char_length(request_id) <= 100)"""
 

@@ -28,7 +28,7 @@ from tests.leaks import NET
 from tests.process import fetch, run, running
 from tests.seed import JWT_SECRET, SECRET_KEY, Seed, Service, bearer, meeting, plant, running_service
 
-TOKEN = "cf1_AmsxAZ6f4Ug" + "x" * 61
+TOKEN = "cf1_AmsxAZ6f4UgQz7Kp2Wm9Rt4Yb6Nc1Vd8Hf3Jg5Ls0qZ7kP2wM9rT4yB6nC1vD8hF3jG5"
 PASSWORD = "hunter2hunter2"
 STORY = 'Müller told us: they divorce,\n"keep it" – C:\\Notes'
 ANNA = "anna@harbour-homes.example"

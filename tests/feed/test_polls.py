@@ -284,10 +284,10 @@ async def test_memory_is_bounded_and_said_once_to_be_full(seed: Seed, pool: Pool
             for place in range(MOST_KEYS + 500):
                 note(polls, link, network=ip_network(f"10.{place // 250}.{place % 250}.0/24"))
             note(polls, link, network=ip_network("10.0.7.0/24"))  # is known, so it is counted
+        told = {"event": "no room for more polls, they are not counted", "keys": MOST_KEYS, "log_level": "warning"}
+        assert logs == [told]
+        while polls._noted:  # a busy machine may take more than a second for a lock
             await polls.flush()
-        assert [(entry["event"], entry["keys"]) for entry in logs] == [
-            ("no room for more polls, they are not counted", MOST_KEYS)
-        ]
         assert await clients(seed.conn, link) == [("Thunderbird", turn * (MOST_KEYS + 1), 200, "CALENDAR")]
 
 

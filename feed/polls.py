@@ -62,13 +62,16 @@ class PollSettings:
 class PollLog:
     """Notes polls, and writes them while it is `running`."""
 
-    def __init__(self, pool: Pool, settings: PollSettings, flush_seconds: float = FLUSH_SECONDS) -> None:
+    def __init__(
+        self, pool: Pool, settings: PollSettings, flush_seconds: float = FLUSH_SECONDS, most_keys: int = MOST_KEYS
+    ) -> None:
         self._pool = pool
         self._kept = timedelta(days=settings.network_days)
         self._limits = AlarmLimits(
             clients=settings.alarm_clients, networks=settings.alarm_networks, cloud=sorted(CLOUD_NAMES)
         )
         self._flush_seconds = flush_seconds
+        self._most_keys = most_keys
         self._noted: dict[tuple[UUID, PollKey], PollCount] = {}
         self._is_full = False  # once there was no room, until something is written again
         self._is_stuck = False  # while nothing or not all can be written
@@ -128,11 +131,11 @@ class PollLog:
 
     def _add(self, account_id: UUID, key: PollKey, count: PollCount) -> None:
         known = self._noted.get((account_id, key))
-        if known or len(self._noted) < MOST_KEYS:
+        if known or len(self._noted) < self._most_keys:
             self._noted[account_id, key] = known.plus(count) if known else count
         elif not self._is_full:
             self._is_full = True
-            log.warning("no room for more polls, they are not counted", keys=MOST_KEYS)
+            log.warning("no room for more polls, they are not counted", keys=self._most_keys)
 
     def _tell(self, errors: set[str]) -> None:
         """Say once that polls cannot be written."""

@@ -52,7 +52,7 @@ class Context:
     principal: Principal | ApiKeyText | NotAuthenticatedError
     network: Network | None  # of the caller, for the audit log
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
-    refused: set[str] = field(default_factory=set)  # actions whose refusal is in the audit log already
+    refused: set[tuple[object, ...]] = field(default_factory=set)  # attempts that are in the audit log already
     _caller: Caller | None = None
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 

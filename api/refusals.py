@@ -56,12 +56,15 @@ async def _again(resolver: Resolver[Input, Payload], info: Info, asked: Input) -
 
 
 async def note_refusal(info: Info, action: str, reasons: list[str], asked: object) -> None:
-    """Write the attempt to the audit log of the caller's account, whatever account the ids are of; once a request."""
-    if action in info.context.refused:
-        return
-    info.context.refused.add(action)
+    """Write the attempt to the audit log of the caller's account, whatever account the ids are of.
+
+    The same attempt is told once a request: each link of a list may be the one that is refused.
+    """
     caller: Caller = await info.context.caller()
     ids = [named for node_id in _node_ids(asked) if (named := named_uuid(node_id))][:MOST_ASKED]
+    if (action, *ids) in info.context.refused:
+        return
+    info.context.refused.add((action, *ids))
     details = {"reasons": reasons, "asked": [f"{kind}:{id_}" for kind, id_ in ids]}
     subject = ids[0][1] if len(ids) == 1 else None
     async with info.context.pool.acquire() as conn:

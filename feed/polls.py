@@ -180,7 +180,6 @@ class PollLog:
         await save_polls(conn, account_id, batch)
         if served:
             await save_networks(conn, account_id, served)
-        if served:
             await self._raise_alarms(conn, account_id, sorted({key.link_id for key, _ in served}), now)
 
     async def _raise_alarms(self, conn: Conn, account_id: UUID, link_ids: Sequence[UUID], now: datetime) -> None:

@@ -145,7 +145,7 @@ def ended_at(token: FeedToken, gate: Gate, now: datetime) -> datetime | None:
     ends = [gate.revoked_at, gate.deactivated_at, gate.suspended_at, gate.policy.feeds_disabled_at]
     ends.append(_expired_at(gate, now))
     if token.generation < gate.generation and not _in_grace(token, gate, now):
-        ends.append(gate.grace_until if _had_grace(token, gate) else gate.reset_at)
+        ends.append(_grace_until(token, gate) or gate.reset_at)
     if gate.calendar_id and not gate.calendar_ids:
         ends.append(gate.lost_at or gate.user_changed_at)
     return min(filter(None, ends), default=None)
@@ -192,13 +192,16 @@ def _is_current(token: FeedToken, gate: Gate, now: datetime) -> bool:
     return 1 <= token.generation < gate.generation
 
 
-def _had_grace(token: FeedToken, gate: Gate) -> bool:
-    return token.generation == gate.generation - 1 == gate.grace_generation and gate.grace_until is not None
+def _grace_until(token: FeedToken, gate: Gate) -> datetime | None:
+    """Until when the token's generation serves though a reset has ended it; None: there was no grace, or it is over
+    with another reset.
+    """
+    return gate.grace_until if token.generation == gate.generation - 1 == gate.grace_generation else None
 
 
 def _in_grace(token: FeedToken, gate: Gate, now: datetime) -> bool:
-    """Whether the token is of the generation before the present one, and that still serves."""
-    return _had_grace(token, gate) and gate.grace_until is not None and now < gate.grace_until
+    until = _grace_until(token, gate)
+    return until is not None and now < until
 
 
 def _has_current(request: web.Request, tag: str, changed_at: datetime, now: datetime) -> bool:

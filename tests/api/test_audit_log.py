@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import asyncpg
 import pytest
-from strawberry.relay import to_base64
+from strawberry.relay import from_base64, to_base64
 
 from api.api_keys import hash_api_key, make_api_key
 from api.audit import AuditAction, AuditActorType
@@ -227,6 +227,14 @@ async def test_attempts_to_look_at_others_are_in_the_log_once_a_request(seed: Se
         ("FEED_PREVIEWED", ["FORBIDDEN"]),
         ("LINKS_LISTED", ["NOT_FOUND"]),
     ]
+
+
+async def test_every_id_that_one_request_tries_is_in_the_log(seed: Seed, service: Service) -> None:
+    ids = [link_node(new_id()) for _ in range(3)]
+    fields = [f'm{n}: revokeFeedLink(input: {{linkId: "{id_}"}}) {{ link {{ id }} }}' for n, id_ in enumerate(ids)]
+    await service.graphql(f"mutation {{ {' '.join(fields)} }}", seed.ben)
+    asked = [entry["details"]["asked"] for entry in await entries(seed, service, outcome="REFUSED")]
+    assert asked == [[":".join(from_base64(id_))] for id_ in ids]
 
 
 async def test_call_of_a_deactivated_user_or_a_revoked_key_is_in_the_log_once_an_hour(

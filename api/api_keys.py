@@ -25,6 +25,18 @@ class Scope(StrEnum):
 
     FEEDS_READ = "feeds:read"
     FEEDS_WRITE = "feeds:write"
+    USERS_READ = "users:read"
+    USERS_WRITE = "users:write"
+    USERS_ACT = "users:act"  # for one of them, and see the URLs of their links
+    CALENDARS_READ = "calendars:read"
+    CALENDARS_WRITE = "calendars:write"
+    ACCESS_WRITE = "access:write"
+    ACTIVITIES_READ = "activities:read"
+    ACTIVITIES_WRITE = "activities:write"
+    KEYS_READ = "keys:read"
+    KEYS_WRITE = "keys:write"
+    WEBHOOKS_READ = "webhooks:read"
+    WEBHOOKS_WRITE = "webhooks:write"
     POLICY_WRITE = "policy:write"
     AUDIT_READ = "audit:read"
 

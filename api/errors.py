@@ -141,10 +141,37 @@ class FeedOptionsInvalid(UserError):
     pass
 
 
+@strawberry.type(description="The input has more items than one call may have.")
+class TooManyItems(UserError):
+    pass
+
+
+@strawberry.type(description="An item of the input is about the same thing as an earlier one.")
+class ItemRepeated(UserError):
+    pass
+
+
+@strawberry.type(description="Another user of the account has the e-mail address.")
+class EmailTaken(UserError):
+    pass
+
+
+@strawberry.type(description="There is no such API key in the account.")
+class KeyNotFound(UserError):
+    pass
+
+
+@strawberry.type(description="There is no such webhook in the account.")
+class WebhookNotFound(UserError):
+    pass
+
+
 NOT_ALLOWED = (
     CalendarNotFound,
     UserNotFound,
     LinkNotFound,
+    KeyNotFound,
+    WebhookNotFound,
     LinkPausedByOther,
     LinkLimitedByOther,
     TooManyLinks,
@@ -159,6 +186,9 @@ MISTAKES = (
     ValueInvalid,
     FilterEmpty,
     FeedOptionsInvalid,
+    TooManyItems,
+    ItemRepeated,
+    EmailTaken,
 )
 USER_ERRORS = [*NOT_ALLOWED, *MISTAKES]
 

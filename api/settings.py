@@ -4,6 +4,7 @@ import os
 import re
 import secrets
 from pathlib import Path
+from typing import Literal
 
 from platformdirs import user_data_path
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -47,6 +48,40 @@ class Settings(BaseSettings):
         None, description="keys that sign feed links, `id:key,id:key`, newest first, each key of 32 characters or more"
     )
     jwt_secret: SecretStr | None = Field(None, description="secret of the HS256 bearer tokens, 32 characters or more")
+    jwks: str | None = Field(
+        None,
+        description="public keys of an identity provider that signs bearer tokens: a file, or an `https://` address;"
+        " needs `CALENDAR_FEEDS_JWT_ISSUER` and `CALENDAR_FEEDS_JWT_AUDIENCE`",
+    )
+    jwt_issuer: str | None = Field(None, description="the `iss` that bearer tokens must have")
+    jwt_audience: str | None = Field(None, description="the `aud` that bearer tokens must have, or have among theirs")
+    jwt_leeway_seconds: int = Field(30, ge=0, le=600, description="by how much the clocks of signers may be wrong")
+    jwt_account_claim: str = Field("account", description="the claim of bearer tokens that names the account")
+    jwt_account_id: str | None = Field(
+        None, description="the account of all bearer tokens, by id; the claim is then not looked at"
+    )
+    jwt_user_claim: str = Field("sub", description="the claim of bearer tokens that names the user")
+    jwt_ids: Literal["INTERNAL", "EXTERNAL"] = Field(
+        "INTERNAL",
+        description="what the two claims hold: our ids, or the CRM's own keys of the account and the user (`EXTERNAL`)",
+    )
+    provision_users: bool = Field(
+        False,
+        description="add a user whom the identity provider knows and we do not yet, with the claims `name` and `email`;"
+        " needs `CALENDAR_FEEDS_JWT_IDS=EXTERNAL`",
+    )
+    cors_origins: str | None = Field(
+        None, description="origins of the front-ends that may call `/graphql` from browsers, with commas between"
+    )
+    max_request_bytes: int = Field(
+        10_000_000, ge=100_000, description="octets in a request to `/graphql`; without a valid bearer token 100,000"
+    )
+    request_seconds: float = Field(30, ge=1, le=300, description="seconds that a request to `/graphql` may take")
+    webhook_networks: str | None = Field(
+        None,
+        description="private networks that webhooks may be sent to, also by `http://`, with commas between;"
+        " without it only public addresses, by `https://`",
+    )
     notice_days: int = Field(30, ge=0, description="days for which a dead link serves its notice before 410; 0: none")
     settings_page_url: str | None = Field(
         None, description="the page on which users manage their links; notices name it, if set"

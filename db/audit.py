@@ -79,6 +79,12 @@ async def add_audit_entries(
     )
 
 
+async def name_actor(conn: Conn, actor: Actor) -> None:
+    """Say in whose name this transaction moves rights: the database writes their entries itself, whoever moves them."""
+    said = {"type": actor.type, "id": actor.id and str(actor.id), "network": actor.network and str(actor.network)}
+    await conn.execute("SELECT set_config('calendar_feeds.actor', $1, true)", json.dumps(said))
+
+
 async def add_refused_call(conn: Conn, account_id: UUID, actor: Actor, now: datetime, since: datetime) -> None:
     """Note that somebody called who may not any more, unless that is noted since that moment already."""
     sql = """

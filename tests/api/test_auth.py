@@ -31,7 +31,7 @@ async def test_request_without_a_bearer_token_is_told_to_send_one(seed: Seed, se
 async def test_token_that_was_not_signed_here_is_refused(seed: Seed, service: Service) -> None:
     good = bearer(seed.anna)
     header, payload, _ = good.split(".")
-    unsigned = jwt.encode(jwt.decode(good, options={"verify_signature": False}), None, "none")
+    unsigned = jwt.encode(jwt.decode(good, options={"verify_signature": False}), "", "none")
     foreign = bearer(seed.anna, secret="x" * 32)
     for token in ("garbage", f"{header}.{payload}.", f"{header}.{payload}.AAAA", unsigned, foreign):
         assert await refusal(service, f"Bearer {token}") == "The bearer token is not valid here."

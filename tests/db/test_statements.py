@@ -60,6 +60,7 @@ CALLS: dict[str, Callable[[Seed], Awaitable[object]]] = {
     "add_audit_entries": lambda s: audit.add_audit_entries(
         s.conn, s.account_id, "LINK_RESET", [uuid4()], actor=audit.OPERATOR, now=NOW
     ),
+    "name_actor": lambda s: audit.name_actor(s.conn, audit.OPERATOR),
     "add_refused_call": lambda s: audit.add_refused_call(s.conn, s.account_id, audit.OPERATOR, NOW, NOW),
     "page_audit_log": lambda s: audit.page_audit_log(s.conn, s.account_id, audit.AuditFilter(), 9, (NOW, uuid4())),
     "list_actor_names": lambda s: audit.list_actor_names(s.conn, s.account_id, [s.anna.id]),

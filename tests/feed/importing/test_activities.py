@@ -1,5 +1,6 @@
 """Calendar files in, activities and refusals out: small files for each construct, and broken ones without end."""
 
+import gc
 import json
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,0 +1,32 @@
+"""Integrators: accounts known by the CRM's own key, and rights that are moved in somebody's name."""
+
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+
+# Where the CRM's own key of an account stands in bearer tokens. Not unique here, as a key of all accounts cannot be
+# distributed by account: the command that adds accounts sees to it, and two of the same open neither.
+ACCOUNTS_EXTERNAL_ID = """
+ALTER TABLE accounts
+    ADD COLUMN external_id text,
+    ADD CONSTRAINT accounts_external_id_check CHECK (external_id <> '')"""
+
+# As before, but for the actor: whoever acts for somebody names them for their transaction (`db.audit.name_actor`).
+AUDIT_RIGHTS = """
+CREATE OR REPLACE FUNCTION audit_rights(account uuid, action text, subject uuid, details jsonb) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    actor jsonb := coalesce(nullif(current_setting('calendar_feeds.actor', true), ''), '{"type": "OPERATOR"}');
+BEGIN
+    IF EXISTS (SELECT 1 FROM accounts a WHERE a.account_id = account) THEN
+        INSERT INTO audit_log (account_id, id, at, actor_type, actor_id, network, action, subject_id, details)
+        VALUES (account, gen_random_uuid(), clock_timestamp(), actor ->> 'type', (actor ->> 'id')::uuid,
+                (actor ->> 'network')::cidr, action, subject, details);
+    END IF;
+END $$"""
+
+
+def upgrade() -> None:
+    op.execute(ACCOUNTS_EXTERNAL_ID)
+    op.execute(AUDIT_RIGHTS)

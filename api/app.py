@@ -11,7 +11,7 @@ from strawberry.http import GraphQLHTTPResponse
 from strawberry.types import ExecutionResult
 
 from api.auth import NotAuthenticatedError, read_bearer
-from api.context import Context
+from api.context import ACTING_USER, Context
 from api.errors import formatted_error
 from api.network import caller_network, parse_proxies
 from api.protocol import SENT_ALWAYS
@@ -80,11 +80,12 @@ class GraphQL(GraphQLView[Context, None]):
         self._network = network
 
     async def get_context(self, request: web.Request, response: web.StreamResponse) -> Context:
+        acting_user = ", ".join(request.headers.getall(ACTING_USER)) if ACTING_USER in request.headers else None
         try:
             principal = read_bearer(self._jwt_secret, request.headers.get("Authorization"))
         except NotAuthenticatedError as exc:
-            return self._context(exc, self._network(request))
-        return self._context(principal, self._network(request))
+            return self._context(exc, self._network(request), acting_user)
+        return self._context(principal, self._network(request), acting_user)
 
     async def process_result(self, request: web.Request, result: ExecutionResult) -> GraphQLHTTPResponse:
         answer: GraphQLHTTPResponse = {"data": result.data}

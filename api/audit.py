@@ -35,7 +35,8 @@ class AuditAction(Enum):
     POLICY_UPDATED = strawberry.enum_value("POLICY_UPDATED", description="The account's policy was changed.")
     API_CALLED = strawberry.enum_value(
         "API_CALLED",
-        description="A deactivated user or a revoked key called: refusals only, one an hour.",
+        description="A deactivated user or a revoked key called, or a key for a user for whom it cannot act:"
+        " refusals only, one an hour.",
     )
     AUDIT_LOG_READ = strawberry.enum_value("AUDIT_LOG_READ", description="This log was asked for: refusals only.")
     KEY_ADDED = strawberry.enum_value("KEY_ADDED", description="An API key was added.")

@@ -11,12 +11,14 @@ from uuid import UUID
 from strawberry.dataloader import DataLoader
 from strawberry.types import Info as StrawberryInfo
 
-from api.api_keys import ApiKeyText
+from api.api_keys import ApiKeyText, Scope
 from api.auth import NotAuthenticatedError, Principal
-from api.errors import Forbidden, Unauthenticated
+from api.errors import ApiError, Forbidden, NotFound, Unauthenticated
+from api.nodes import node_uuid
+from api.texts import external_id_error
 from db.accounts import PolicyRecord
 from db.audit import Actor, Network, add_refused_call, list_actor_names
-from db.keys import get_api_key, had_api_key, update_last_used
+from db.keys import ApiKeyRecord, get_api_key, had_api_key, update_last_used
 from db.polls import PollRecord, list_polls
 from db.pool import Conn, Pool
 from db.users import UserRecord, get_acting_user, get_user
@@ -24,20 +26,33 @@ from feed.room import FeedLimits
 from feed.tokens import Keyring
 
 CALLS_NOTED_EVERY = timedelta(hours=1)
+ACTING_USER = "X-Acting-User"  # the header by which a key acts for a user
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls, of one account: a user, or an integrator's key that acts for no user."""
+    """Who calls, of one account: a user, or an integrator's key, which may act for a user."""
 
     account_id: UUID
-    user: UserRecord | None
+    user: UserRecord | None  # who calls, or for whom the key acts
     scopes: frozenset[str]  # of a key
     actor: Actor
 
+    @property
+    def is_key(self) -> bool:
+        return self.actor.type == "KEY"
+
     def may(self, scope: str) -> bool:
-        """Whether they manage others in the account: administrators do, and keys with that scope."""
-        return self.user.administrator if self.user else scope in self.scopes
+        """Whether they manage others in the account: administrators do, and keys with that scope.
+
+        A key that acts for a user may do what both may: nothing more for acting for an administrator.
+        """
+        is_manager = self.user is None or self.user.administrator
+        return is_manager and self.has(scope)
+
+    def has(self, scope: str) -> bool:
+        """Whether a key has the scope; users need none."""
+        return not self.is_key or scope in self.scopes
 
 
 @dataclass
@@ -51,32 +66,39 @@ class Context:
     links_per_user: int
     principal: Principal | ApiKeyText | NotAuthenticatedError
     network: Network | None  # of the caller, for the audit log
+    acting_user: str | None = None  # the header: for whom a key acts, by node id or the CRM's own key
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     refused: set[tuple[object, ...]] = field(default_factory=set)  # attempts that are in the audit log already
-    _caller: Caller | None = None
+    _caller: Caller | ApiError | None = None
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def caller(self) -> Caller:
-        """Who calls; `Unauthenticated` unless they may act at this moment."""
-        if isinstance(self.principal, NotAuthenticatedError):
-            raise Unauthenticated(str(self.principal))
+    async def caller(self, scope: str | None = None) -> Caller:
+        """Who calls; `Unauthenticated` unless they may act at this moment, `Forbidden` for a key without the scope."""
         async with self._asking:
-            self._caller = self._caller or await self._ask(self.principal)
+            if self._caller is None:
+                try:
+                    self._caller = await self._ask(self.principal)
+                except ApiError as refusal:
+                    self._caller = refusal
+        if isinstance(self._caller, ApiError):
+            raise type(self._caller)(self._caller.message)
+        if scope is not None and not self._caller.has(scope):
+            raise Forbidden(f"Only an API key with the scope {scope} may do this.")
         return self._caller
 
-    async def viewer(self) -> UserRecord:
-        """The user who calls."""
-        user = (await self.caller()).user
+    async def viewer(self, scope: str) -> UserRecord:
+        """The user who calls, or for whom a key with that scope acts."""
+        user = (await self.caller(scope)).user
         if user is None:
-            raise Forbidden("An API key acts for no user: ask with a user's bearer token.")
+            raise Forbidden(f"An API key acts for no user: name one in the header {ACTING_USER}.")
         return user
 
     async def manager(self, scope: str) -> Caller:
         """Whoever manages others in the account."""
-        caller = await self.caller()
+        caller = await self.caller(scope)
         if not caller.may(scope):
-            whoever = "an administrator" if caller.user else f"an API key with the scope {scope}"
-            raise Forbidden(f"Only {whoever} may do this.")
+            without = f", or an API key without the header {ACTING_USER}" if caller.is_key else ""
+            raise Forbidden(f"Only an administrator may do this{without}.")
         return caller
 
     def most_links(self, policy: PolicyRecord) -> int:
@@ -84,9 +106,13 @@ class Context:
         of_policy = policy.most_links
         return self.links_per_user if of_policy is None else min(of_policy, self.links_per_user)
 
-    async def _ask(self, principal: Principal | ApiKeyText) -> Caller:
+    async def _ask(self, principal: Principal | ApiKeyText | NotAuthenticatedError) -> Caller:
+        if isinstance(principal, NotAuthenticatedError):
+            raise Unauthenticated(str(principal))
         if isinstance(principal, ApiKeyText):
             return await self._ask_key(principal)
+        if self.acting_user is not None:
+            raise Forbidden(f"{ACTING_USER} is for API keys: a bearer token acts for its own user.")
         async with self.pool.acquire() as conn:
             user = await get_acting_user(conn, principal.account_id, principal.user_id)
             if user is None:
@@ -103,7 +129,21 @@ class Context:
                     await self._note_call(conn, text.account_id, Actor("KEY", text.key_id, self.network))
                 raise Unauthenticated("The API key is not valid here.")
             await update_last_used(conn, key.account_id, key.id, self.now)
-        return Caller(key.account_id, None, frozenset(key.scopes), Actor("KEY", key.id, self.network))
+            user = None if self.acting_user is None else await self._ask_acting(conn, key, self.acting_user)
+        actor = Actor("KEY", key.id, self.network, acting_for=user.id if user else None)
+        return Caller(key.account_id, user, frozenset(key.scopes), actor)
+
+    async def _ask_acting(self, conn: Conn, key: ApiKeyRecord, named: str) -> UserRecord:
+        """The user for whom the key acts."""
+        wanted = node_uuid(named, "User") or (None if external_id_error(named) else named)
+        if Scope.USERS_ACT not in key.scopes:
+            refusal: ApiError = Forbidden(f"Only an API key with the scope {Scope.USERS_ACT} may act for a user.")
+        elif wanted and (user := await get_acting_user(conn, key.account_id, wanted)):
+            return user
+        else:
+            refusal = NotFound(f"{ACTING_USER}: there is no such active user in your account.")
+        await self._note_call(conn, key.account_id, Actor("KEY", key.id, self.network))
+        raise refusal
 
     async def _note_call(self, conn: Conn, account_id: UUID, actor: Actor) -> None:
         """Somebody calls who may not any more: told once an hour, as programs go on calling."""

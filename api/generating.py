@@ -20,7 +20,7 @@ from feed.options import DEFAULTS, FeedOptions
 
 @answering(GenerateCalendarUrlPayload, "LINK_GENERATED")
 async def generate_calendar_url(info: Info, input: GenerateInput) -> GenerateCalendarUrlPayload:  # noqa: A002  # the API's word
-    viewer, caller = await info.context.viewer(), await info.context.caller()
+    viewer, caller = await info.context.viewer("feeds:write"), await info.context.caller()
     check_name(input.name or "")
     check_request(input.grace_hours, input.request_id)
     calendar_id = None if input.calendar_id is None else node_uuid(input.calendar_id, "Calendar")

@@ -138,7 +138,7 @@ async def changing(info: Info, node_id: str, *, revoked: bool = False) -> AsyncI
 
     To everybody else there is no such link. One that was revoked can only be `revoked` again.
     """
-    caller, link_id = await info.context.caller(), node_uuid(node_id, "FeedLink")
+    caller, link_id = await info.context.caller("feeds:write"), node_uuid(node_id, "FeedLink")
     async with info.context.pool.acquire() as conn, conn.transaction():
         link = await lock_link(conn, caller.account_id, link_id) if link_id else None
         if link is None or not await _may_change(conn, caller, link, only_to_revoke=revoked):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from api.checks import calendar_not_found, check_request, user_not_found
 from api.context import Info
-from api.errors import Forbidden, Refused
+from api.errors import Refused
 from api.feeds import list_feeds
 from api.link_inputs import ResetCalendarFeedsInput, ResetCalendarFeedsPayload, ResetInput
 from api.links import find_user, reset, visible_ids
@@ -17,9 +17,8 @@ from db.users import UserRecord
 
 @answering(ResetCalendarFeedsPayload, "LINK_RESET")
 async def reset_calendar_feeds(info: Info, input: ResetInput) -> ResetCalendarFeedsPayload:  # noqa: A002  # the API's word
-    caller = await info.context.caller() if input.user_id is None else await info.context.manager("feeds:write")
-    if input.user_id is None and caller.user is None:
-        raise Forbidden("An API key acts for no user: name one with `userId`.")
+    caller = await info.context.caller("feeds:write")
+    await (info.context.viewer("feeds:write") if input.user_id is None else info.context.manager("feeds:write"))
     check_request(input.grace_hours, input.request_id)
     async with info.context.pool.acquire() as conn, conn.transaction():
         owner = caller.user if input.user_id is None else await find_user(conn, caller.account_id, input.user_id)

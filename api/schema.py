@@ -39,7 +39,7 @@ UserId = Annotated[
 
 @strawberry.type(description="Everything that can be asked.")
 class Query:
-    @strawberry.field(description="The user who calls; null for an API key, which acts for no user.")
+    @strawberry.field(description="Who calls, or for whom an API key acts; null for a key that acts for nobody.")
     async def viewer(self, info: Info) -> User | None:
         user = (await info.context.caller()).user
         return User.of(user) if user else None
@@ -49,7 +49,7 @@ class Query:
     )
     async def calendar_feeds(self, info: Info, user_id: UserId = None) -> list[CalendarFeed]:
         if user_id is None:
-            viewer = await info.context.viewer()
+            viewer = await info.context.viewer("feeds:read")
             async with info.context.pool.acquire() as conn:
                 return await list_feeds(conn, info.context, viewer, with_urls=True)
         return await _feeds_of(info, user_id)

@@ -25,6 +25,7 @@ class Actor:
     type: ActorType
     id: UUID | None = None
     network: Network | None = None
+    acting_for: UUID | None = None  # the user for whom a key acts
 
 
 OPERATOR, SERVICE = Actor("OPERATOR"), Actor("SERVICE")
@@ -73,7 +74,8 @@ async def add_audit_entries(
         SELECT $1, d.id, $2, $3, $4, $5, $6, d.subject_id, $7, $8
           FROM unnest($9::uuid[], $10::uuid[]) AS d (id, subject_id)"""
     ids = [new_id() for _ in subject_ids]
-    said = json.dumps(details or {})
+    acting = {"actingFor": f"User:{actor.acting_for}"} if actor.acting_for else {}
+    said = json.dumps({**(details or {}), **acting})
     await conn.execute(
         sql, account_id, now, actor.type, actor.id, action, outcome, actor.network, said, ids, list(subject_ids)
     )

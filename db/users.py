@@ -34,13 +34,14 @@ async def get_user(conn: Conn, account_id: UUID, user_id: UUID) -> UserRecord | 
     return UserRecord(**row) if row else None
 
 
-async def get_acting_user(conn: Conn, account_id: UUID, user_id: UUID) -> UserRecord | None:
-    """The user if they may act now: active, in an account that is not suspended."""
+async def get_acting_user(conn: Conn, account_id: UUID, user: UUID | str) -> UserRecord | None:
+    """The user, by id or the CRM's own key, if they may act now: active, in an account that is not suspended."""
+    column = "id" if isinstance(user, UUID) else "external_id"
     sql = f"""
         SELECT {COLUMNS}
           FROM users u JOIN accounts a ON a.account_id = $1
-         WHERE u.account_id = $1 AND u.id = $2 AND u.deactivated_at IS NULL AND a.suspended_at IS NULL"""
-    row = await conn.fetchrow(sql, account_id, user_id)
+         WHERE u.account_id = $1 AND u.{column} = $2 AND u.deactivated_at IS NULL AND a.suspended_at IS NULL"""
+    row = await conn.fetchrow(sql, account_id, user)
     return UserRecord(**row) if row else None
 
 

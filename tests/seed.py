@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
@@ -13,8 +13,10 @@ from aiohttp.test_utils import TestClient, TestServer
 from pydantic import SecretStr
 from strawberry.relay import to_base64
 
+from api.api_keys import hash_api_key, make_api_key
 from api.app import create_app
 from api.auth import Principal, issue_token
+from api.context import ACTING_USER
 from api.logs import AccessLogger
 from api.protocol import Runner
 from api.settings import Settings
@@ -22,6 +24,8 @@ from db.accounts import PolicyRecord, add_account
 from db.activities import Activity, add_entries, upsert_activities
 from db.calendars import add_calendar, grant_access
 from db.fragments import Selection
+from db.ids import new_id
+from db.keys import add_api_key
 from db.pool import Conn, PatientPool, Pool, create_pool
 from db.users import UserRecord, add_user
 from feed.feeds import user_feed
@@ -59,6 +63,14 @@ class Seed:
             await upsert_activities(self.conn, self.account_id, activities, NOW)
             for calendar_id in calendars or (self.own,):
                 await add_entries(self.conn, self.account_id, calendar_id, activities)
+
+    async def key(self, *scopes: str, name: str = "CRM sync") -> str:
+        """The text of a new API key of the account."""
+        key_id = new_id()
+        text = make_api_key(self.account_id, key_id)
+        hashed = hash_api_key(text)
+        await add_api_key(self.conn, self.account_id, key_id, NOW, name=name, key_hash=hashed, scopes=scopes)
+        return text
 
     def selection(self, *calendar_ids: UUID) -> Selection:
         """What Anna's link to a calendar, with the default options, shows today; here to these calendars."""
@@ -123,13 +135,19 @@ class Service:
     """The application on a real port, and what its callers do with it."""
 
     client: Client
+    acting_user: str | None = field(default=None, kw_only=True)  # of API keys
+
+    def acting_for(self, user: UserRecord | str) -> "Service":
+        """The same service for a key that acts for a user, named by node id or the CRM's own key."""
+        return replace(self, acting_user=user_node(user) if isinstance(user, UserRecord) else user)
 
     async def graphql(self, query: str, caller: UserRecord | str | None = None, /, **variables: Any) -> dict[str, Any]:
         """The whole answer, `{"data": …, "errors": …}`; the caller is a user, or the text of a bearer token or key."""
         token = bearer(caller) if isinstance(caller, UserRecord) else caller
         headers = {"Authorization": f"Bearer {token}"} if token else {}
+        acting = {ACTING_USER: self.acting_user} if self.acting_user is not None else {}
         async with self.client.post(
-            "/graphql", json={"query": query, "variables": variables}, headers=headers
+            "/graphql", json={"query": query, "variables": variables}, headers={**headers, **acting}
         ) as answer:
             assert answer.status == 200
             said: dict[str, Any] = await answer.json()

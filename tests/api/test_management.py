@@ -6,9 +6,6 @@ from typing import Any
 
 import pytest
 
-from api.api_keys import hash_api_key, make_api_key
-from db.ids import new_id
-from db.keys import add_api_key
 from tests.feed.subscription import DAY, Subscription, stay_in_today, subscribe
 from tests.seed import NOW, Seed, Service, calendar_node, meeting, plant, user_node
 
@@ -32,16 +29,6 @@ FORBIDDEN = "Only an administrator may do this."
 async def today_is_the_day_of_now(seed: Seed) -> None:
     await stay_in_today(seed)
     await seed.write(meeting(), calendars=(seed.own, seed.team))
-
-
-async def key(seed: Seed, *scopes: str) -> str:
-    """The text of an API key of the account."""
-    key_id = new_id()
-    text = make_api_key(seed.account_id, key_id)
-    await add_api_key(
-        seed.conn, seed.account_id, key_id, NOW, name="CRM sync", key_hash=hash_api_key(text), scopes=scopes
-    )
-    return text
 
 
 async def listed(service: Service, caller: Any, **where: Any) -> list[tuple[str, str, str]]:
@@ -73,7 +60,7 @@ async def test_links_of_the_account_are_listed_without_their_urls(seed: Seed, se
         ("Ben Okafor", "Sales team", ""),
     ]
     assert await listed(service, seed.anna) == everything
-    assert await listed(service, await key(seed, "feeds:read")) == everything
+    assert await listed(service, await seed.key("feeds:read")) == everything
 
 
 async def test_links_are_filtered_by_user_calendar_age_use_and_alarm(seed: Seed, service: Service) -> None:
@@ -189,7 +176,7 @@ async def test_links_of_a_user_who_left_are_revoked(seed: Seed, service: Service
     await seed.conn.execute("UPDATE users SET deactivated_at = now() WHERE id = $1", seed.ben.id)
     for count in (1, 0):
         payload = await service.mutate(
-            "revokeFeedLinks", await key(seed, "feeds:write"), COUNTS, where={"userIds": [user_node(seed.ben)]}
+            "revokeFeedLinks", await seed.key("feeds:write"), COUNTS, where={"userIds": [user_node(seed.ben)]}
         )
         assert payload == {"linkCount": count, "userCount": count, "userErrors": []}
     await seed.conn.execute("UPDATE users SET deactivated_at = NULL")
@@ -256,7 +243,7 @@ async def test_user_without_rights_manages_nobody(seed: Seed, service: Service, 
     kind = f"{name[0].upper()}{name[1:]}Input"
     more = {"expiresAt": "2099-01-01T00:00:00Z"} if name == "limitFeedLinks" else {}
     query = f"mutation ($input: {kind}!) {{ {name}(input: $input) {{ linkCount }} }}"
-    for caller in (seed.ben, await key(seed, "feeds:read", "policy:write", "audit:read")):
+    for caller in (seed.ben, await seed.key("feeds:read", "policy:write", "audit:read")):
         answer = await service.graphql(query, caller, input={"where": {"everyLink": True}, **more})
         (error,) = answer["errors"]
         assert error["extensions"] == {"code": "FORBIDDEN"}
@@ -277,7 +264,7 @@ async def test_user_without_rights_lists_nobody(seed: Seed, service: Service) ->
 
 
 async def test_key_acts_for_no_user(seed: Seed, service: Service) -> None:
-    text = await key(seed, "feeds:read", "feeds:write")
+    text = await seed.key("feeds:read", "feeds:write")
     assert (await service.graphql("{ viewer { name } }", text))["data"] == {"viewer": None}
     for query in (
         "{ calendarFeeds { name } }",
@@ -291,7 +278,7 @@ async def test_key_acts_for_no_user(seed: Seed, service: Service) -> None:
 
 async def test_key_manages_the_links_of_a_user_within_its_scopes(seed: Seed, service: Service) -> None:
     made = await links(seed, service)
-    reads, writes = await key(seed, "feeds:read"), await key(seed, "feeds:read", "feeds:write")
+    reads, writes = await seed.key("feeds:read"), await seed.key("feeds:read", "feeds:write")
     query = "query ($id: ID) { calendarFeeds(userId: $id) { name url links { url } } }"
     feeds = (await service.graphql(query, reads, id=user_node(seed.ben)))["data"]["calendarFeeds"]
     assert feeds[1] == {"name": "Sales team", "url": None, "links": [{"url": None}]}

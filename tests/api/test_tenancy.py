@@ -15,6 +15,7 @@ from strawberry.extensions import ParserCache, ValidationCache
 from strawberry.relay import from_base64, to_base64
 
 from api.api_keys import Scope, hash_api_key, make_api_key
+from api.context import ACTING_USER
 from api.schema import schema
 from db.accounts import add_account
 from db.activities import Activity, Participant, add_entries, upsert_activities
@@ -70,6 +71,12 @@ class Caller:
     authorization: str | None
     account_id: UUID | None = None
     id: UUID | None = None
+    acting_user: str | None = None
+    acting_user_id: UUID | None = None  # of one for whom they may act
+
+    @property
+    def ids(self) -> list[UUID]:
+        return [id_ for id_ in (self.id, self.acting_user_id) if id_]
 
 
 @dataclass(frozen=True)
@@ -201,6 +208,14 @@ async def key_of_another_account(world: World) -> Caller:
     return Caller(world.other.key, world.other.account_id, UUID(key_id))
 
 
+async def key_of_another_account_that_acts_for_the_victims(world: World) -> Caller:
+    return replace(await key_of_another_account(world), acting_user=world.victim.nodes["User"])
+
+
+async def key_of_another_account_that_acts(world: World) -> Caller:
+    return replace(await key_of_another_account(world), acting_user=world.other.nodes["User"])
+
+
 async def user_without_rights(world: World) -> Caller:
     user = await add_user(world.conn, world.victim.account_id, NOW, name="Ben Okafor")
     return Caller(bearer(user), user.account_id, user.id)
@@ -209,6 +224,21 @@ async def user_without_rights(world: World) -> Caller:
 async def key_without_scopes(world: World) -> Caller:
     key_id, text = await add_key(world.conn, world.victim.account_id, [], "Plain")
     return Caller(text, world.victim.account_id, key_id)
+
+
+async def key_that_acts_for_a_user_without_rights(world: World) -> Caller:
+    """With every scope; but what this user may not see or do they may not do together."""
+    key_id, text = await add_key(world.conn, world.victim.account_id, ALL_SCOPES, "Plain")
+    ben = await add_user(world.conn, world.victim.account_id, NOW, name="Ben Okafor")
+    return Caller(text, world.victim.account_id, key_id, to_base64("User", str(ben.id)), ben.id)
+
+
+async def key_without_scopes_that_acts(world: World) -> Caller:
+    return replace(await key_without_scopes(world), acting_user=world.victim.nodes["User"])
+
+
+async def user_who_acts_for_another(world: World) -> Caller:
+    return replace(await user_without_rights(world), acting_user=world.victim.nodes["User"])
 
 
 async def revoked_key(world: World) -> Caller:
@@ -266,8 +296,19 @@ def replaced_account(user: UserRecord, tenant: Tenant) -> UserRecord:
 
 
 Principal = Callable[[World], Awaitable[Caller]]
-STRANGERS: list[Principal] = [administrator_of_another_account, key_of_another_account]
-POWERLESS: list[Principal] = [user_without_rights, key_without_scopes]
+STRANGERS: list[Principal] = [
+    administrator_of_another_account,
+    key_of_another_account,
+    key_of_another_account_that_acts,
+    key_of_another_account_that_acts_for_the_victims,
+]
+POWERLESS: list[Principal] = [
+    user_without_rights,
+    key_without_scopes,
+    key_that_acts_for_a_user_without_rights,
+    key_without_scopes_that_acts,
+    user_who_acts_for_another,
+]
 KEPT_OUT: list[Principal] = [
     revoked_key,
     guessed_key,
@@ -319,6 +360,7 @@ def trials(name: str) -> Iterator[Trial]:
 
 async def ask(service: Service, caller: Caller, operation: Operation, variables: dict[str, Any]) -> Answer:
     headers = {"Authorization": f"Bearer {caller.authorization}"} if caller.authorization else {}
+    headers |= {ACTING_USER: caller.acting_user} if caller.acting_user else {}
     body = {"query": operation.text, "variables": variables}
     async with service.client.post("/graphql", json=body, headers=headers) as response:
         answer: Answer = await response.json()
@@ -370,7 +412,7 @@ def leaves(value: Any) -> Iterator[Any]:
 def hidden_from(caller: Caller, tenant: Tenant, rows: set[str]) -> set[str]:
     """What only the account may know: its mark, its ids, its tokens; but for what the caller is."""
     ids = {id_ for row in rows for id_ in UUID_TEXT.findall(row)}
-    return {MARK} | tenant.tokens | ids - {str(caller.account_id), str(caller.id)}
+    return {MARK} | tenant.tokens | ids - {str(caller.account_id), *map(str, caller.ids)}
 
 
 def leaked(hidden: set[str], text: str) -> set[str]:
@@ -420,9 +462,9 @@ async def assert_untouched(world: World, caller: Caller, before: set[str]) -> No
     That somebody called who may not any more is told to the account too.
     """
     after = await world.rows(world.victim)
-    own = str(caller.id) if caller.account_id == world.victim.account_id else "nobody's"
+    own = [str(id_) for id_ in caller.ids if caller.account_id == world.victim.account_id]
     assert before - after == set()
-    assert {row for row in after - before if own not in row and "API_CALLED" not in row} == set()
+    assert {row for row in after - before if not any(id_ in row for id_ in own) and "API_CALLED" not in row} == set()
     kept = " ".join(await world.rows(world.other))
     assert MARK not in kept.replace(world.victim.external_id, "<asked>")
 

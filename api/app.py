@@ -10,13 +10,14 @@ from strawberry.aiohttp.views import GraphQLView
 from strawberry.http import GraphQLHTTPResponse
 from strawberry.types import ExecutionResult
 
-from api.auth import NotAuthenticatedError, read_bearer
+from api.auth import Bearers, NotAuthenticatedError
 from api.context import ACTING_USER, Context
 from api.errors import formatted_error
 from api.network import caller_network, parse_proxies
 from api.protocol import SENT_ALWAYS
 from api.schema import schema
 from api.settings import Settings
+from api.token_users import AccountIds
 from db.audit import Network
 from db.pool import DatabaseUnreachableError, PatientPool, Pool, create_pool
 from feed.polls import PollLog, PollSettings
@@ -42,11 +43,11 @@ def create_app(settings: Settings, dsn: str) -> web.Application:
     network = partial(caller_network, proxies=parse_proxies(settings.proxies))
     rates, polls = _rates(settings), PollLog(pool, _poll_settings(settings))
     notices = Notices(settings.notice_days, settings.settings_page_url)
-    patient = PatientPool(pool, settings.patience_seconds)
+    patient, bearers = PatientPool(pool, settings.patience_seconds), Bearers(settings)
     app = web.Application()
-    app.cleanup_ctx.append(lambda _: _open(pool, rates, polls))
+    app.cleanup_ctx.append(lambda _: _open(pool, rates, polls, bearers))
     app.on_response_prepare.append(partial(_add_headers, _sent(settings)))
-    app.router.add_route("*", "/graphql", GraphQL(settings, pool, keyring, limits, network))
+    app.router.add_route("*", "/graphql", GraphQL(settings, bearers, pool, keyring, limits, network))
     app.router.add_routes(FeedRoutes(patient, keyring, notices, limits, rates, polls, network).routes())
     app.router.add_get("/robots.txt", _robots)
     app.router.add_get("/healthz", _healthz)
@@ -71,18 +72,25 @@ class GraphQL(GraphQLView[Context, None]):
     """The GraphQL endpoint: makes each request's context, and gives every error its code."""
 
     def __init__(
-        self, settings: Settings, pool: Pool, keyring: Keyring, limits: FeedLimits, network: FindNetwork
+        self,
+        settings: Settings,
+        bearers: Bearers,
+        pool: Pool,
+        keyring: Keyring,
+        limits: FeedLimits,
+        network: FindNetwork,
     ) -> None:
         super().__init__(schema, graphql_ide="graphiql" if settings.graphiql else None, subscription_protocols=())
-        assert settings.jwt_secret is not None
-        self._jwt_secret = settings.jwt_secret.get_secret_value()
-        self._context = partial(Context, pool, keyring, settings.base_url, limits, settings.links_per_user)
-        self._network = network
+        self._context = partial(
+            Context, pool, keyring, settings.base_url, limits, settings.links_per_user, AccountIds(),
+            settings.provision_users,
+        )  # fmt: skip
+        self._bearers, self._network = bearers, network
 
     async def get_context(self, request: web.Request, response: web.StreamResponse) -> Context:
         acting_user = ", ".join(request.headers.getall(ACTING_USER)) if ACTING_USER in request.headers else None
         try:
-            principal = read_bearer(self._jwt_secret, request.headers.get("Authorization"))
+            principal = await self._bearers.read(request.headers.get("Authorization"))
         except NotAuthenticatedError as exc:
             return self._context(exc, self._network(request), acting_user)
         return self._context(principal, self._network(request), acting_user)
@@ -101,8 +109,8 @@ async def _add_headers(headers: Mapping[str, str], _: web.Request, response: web
     response.headers.setdefault("Cache-Control", "no-store")  # the API's answers hold private URLs
 
 
-async def _open(pool: Pool, rates: PollRates, polls: PollLog) -> AsyncIterator[None]:
-    async with pool, aclosing(rates), polls.running():
+async def _open(pool: Pool, rates: PollRates, polls: PollLog, bearers: Bearers) -> AsyncIterator[None]:
+    async with pool, aclosing(rates), polls.running(), bearers.running():
         yield
 
 

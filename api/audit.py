@@ -45,6 +45,9 @@ class AuditAction(Enum):
     ACCESS_WITHDRAWN = strawberry.enum_value("ACCESS_WITHDRAWN", description="A user may no longer see a calendar.")
     USER_DEACTIVATED = strawberry.enum_value("USER_DEACTIVATED", description="A user was deactivated.")
     USER_DELETED = strawberry.enum_value("USER_DELETED", description="A user was deleted.")
+    USER_PROVISIONED = strawberry.enum_value(
+        "USER_PROVISIONED", description="A user whom the identity provider knows was added at their first call."
+    )
     USER_REACTIVATED = strawberry.enum_value("USER_REACTIVATED", description="A user was activated again.")
     ADMINISTRATOR_APPOINTED = strawberry.enum_value("ADMINISTRATOR_APPOINTED", description="A user may manage others.")
     ADMINISTRATOR_REMOVED = strawberry.enum_value("ADMINISTRATOR_REMOVED", description="A user may not manage others.")

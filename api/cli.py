@@ -78,7 +78,8 @@ def serve(
     workers: Annotated[int, typer.Option(help="Processes to serve in.", min=1)] = 1,
 ) -> None:
     """Serve the API and the feeds."""
-    settings = with_secrets(load_settings(database_url=database_url, port=port), "secret_keys", "jwt_secret")
+    settings = load_settings(database_url=database_url, port=port)
+    settings = with_secrets(settings, "secret_keys", *([] if settings.jwks else ["jwt_secret"]))
     configure_logs(settings.log_level)
     with database(settings) as dsn:
         _run(prepare(settings, dsn))
@@ -170,7 +171,7 @@ async def _demo(settings: Settings, dsn: str, *, json: bool) -> None:
     keyring = Keyring.parse(settings.secret_keys.get_secret_value())
     conn = await connect(dsn)
     try:
-        accounts = [DemoAccount(a.name, await list_users(conn, a.account_id)) for a in await fill_sample(conn, now)]
+        accounts = [DemoAccount(a, await list_users(conn, a.account_id)) for a in await fill_sample(conn, now)]
         link_url = await sample_link_url(conn, settings, keyring, accounts[0].users[0], now)
     finally:
         await conn.close()
@@ -186,7 +187,9 @@ async def _migrate(dsn: str) -> None:
 async def _token(conn: Conn, settings: Settings, account: str, user: str, lifetime: timedelta) -> str:
     owner = await find_account(conn, account)
     users = [(u, (u.email or u.name, str(u.id))) for u in await list_users(conn, owner.account_id)]
-    return user_token(settings, pick("user", user, users), datetime.now(UTC), lifetime)
+    if settings.jwt_account_id not in (None, owner.account_id):
+        raise InputError(f"{owner.name} is not the account that {PREFIX}JWT_ACCOUNT_ID fixes: tokens are for that one.")
+    return user_token(settings, owner, pick("user", user, users), datetime.now(UTC), lifetime)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from api.auth import NotAuthenticatedError, Principal
 from api.errors import ApiError, Forbidden, NotFound, Unauthenticated
 from api.nodes import node_uuid
 from api.texts import external_id_error
+from api.token_users import AccountIds, provision_user
 from db.accounts import PolicyRecord
 from db.audit import Actor, Network, add_refused_call, list_actor_names
 from db.keys import ApiKeyRecord, get_api_key, had_api_key, update_last_used
@@ -64,6 +65,8 @@ class Context:
     public_url: str
     limits: FeedLimits
     links_per_user: int
+    account_ids: AccountIds
+    provisions_users: bool
     principal: Principal | ApiKeyText | NotAuthenticatedError
     network: Network | None  # of the caller, for the audit log
     acting_user: str | None = None  # the header: for whom a key acts, by node id or the CRM's own key
@@ -114,12 +117,20 @@ class Context:
         if self.acting_user is not None:
             raise Forbidden(f"{ACTING_USER} is for API keys: a bearer token acts for its own user.")
         async with self.pool.acquire() as conn:
-            user = await get_acting_user(conn, principal.account_id, principal.user_id)
+            account_id = await self.account_ids.find(conn, principal.account)
+            user = await self._ask_user(conn, account_id, principal) if account_id else None
             if user is None:
-                if await get_user(conn, principal.account_id, principal.user_id):
-                    await self._note_call(conn, principal.account_id, Actor("USER", principal.user_id, self.network))
                 raise Unauthenticated("The bearer token's user is not active here.")
         return Caller(user.account_id, user, frozenset(), Actor("USER", user.id, self.network))
+
+    async def _ask_user(self, conn: Conn, account_id: UUID, principal: Principal) -> UserRecord | None:
+        if user := await get_acting_user(conn, account_id, principal.user):
+            return user
+        if known := await get_user(conn, account_id, principal.user):
+            await self._note_call(conn, account_id, Actor("USER", known.id, self.network))
+        elif self.provisions_users and isinstance(principal.user, str):
+            return await provision_user(conn, account_id, principal.user, principal.claims, self.now)
+        return None
 
     async def _ask_key(self, text: ApiKeyText) -> Caller:
         async with self.pool.acquire() as conn:

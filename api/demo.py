@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from api.auth import Principal, issue_token
-from api.settings import Settings
+from api.commands import InputError
+from api.settings import PREFIX, Settings
+from db.accounts import AccountRecord
 from db.audit import OPERATOR, add_audit_entries
 from db.links import add_link, get_link
 from db.pool import Conn
@@ -22,7 +24,7 @@ QUERY = "{ calendarFeeds { name url } }"
 
 @dataclass(frozen=True, slots=True)
 class DemoAccount:
-    name: str
+    record: AccountRecord
     users: list[UserRecord]
 
 
@@ -30,14 +32,14 @@ def demo_json(settings: Settings, accounts: list[DemoAccount], now: datetime) ->
     """One line: where it serves, and a bearer token for each user, valid for a day."""
     described = [
         {
-            "name": account.name,
+            "name": account.record.name,
             "users": [
                 {
                     "email": user.email,
                     "name": user.name,
                     "administrator": user.administrator,
                     "active": user.active,
-                    "token": user_token(settings, user, now),
+                    "token": user_token(settings, account.record, user, now),
                 }
                 for user in account.users
             ],
@@ -51,8 +53,8 @@ def demo_text(settings: Settings, accounts: list[DemoAccount], link_url: str, no
     """What a newcomer does next."""
     user = accounts[0].users[0]
     body = shlex.quote(json.dumps({"query": QUERY}))
-    token = user_token(settings, user, now)
-    return f"""calendar-feeds serves the sample account "{accounts[0].name}" on {settings.base_url}
+    token = user_token(settings, accounts[0].record, user, now)
+    return f"""calendar-feeds serves the sample account "{accounts[0].record.name}" on {settings.base_url}
 
   1. List the calendar feeds of {user.name}, its administrator:
 
@@ -71,11 +73,21 @@ The data is kept in {settings.data_dir}. Stop with Ctrl-C.
 """
 
 
-def user_token(settings: Settings, user: UserRecord, now: datetime, lifetime: timedelta = TOKEN_LIFETIME) -> str:
-    """A bearer token for the user."""
-    assert settings.jwt_secret is not None
-    principal = Principal(user.account_id, user.id)
-    return issue_token(settings.jwt_secret.get_secret_value(), principal, now, lifetime)
+def user_token(
+    settings: Settings, account: AccountRecord, user: UserRecord, now: datetime, lifetime: timedelta = TOKEN_LIFETIME
+) -> str:
+    """A bearer token for the user, with ids as the settings want them."""
+    principal = Principal(account.account_id, user.id)
+    if settings.jwt_ids == "EXTERNAL":
+        fixed = settings.jwt_account_id  # whatever the token says
+        principal = Principal(fixed or _external_id(account), _external_id(user))
+    return issue_token(settings, principal, now, lifetime)
+
+
+def _external_id(named: AccountRecord | UserRecord) -> str:
+    if named.external_id is None:
+        raise InputError(f"{named.name} has no external id, by which tokens name them: see {PREFIX}JWT_IDS.")
+    return named.external_id
 
 
 async def sample_link_url(conn: Conn, settings: Settings, keyring: Keyring, user: UserRecord, now: datetime) -> str:

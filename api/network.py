@@ -30,6 +30,12 @@ def caller_network(request: BaseRequest, proxies: tuple[Network, ...]) -> Networ
     return ip_network((caller, 24 if isinstance(caller, IPv4Address) else 48), strict=False)
 
 
+def is_loopback(host: str) -> bool:
+    """Whether the name or address of a host is this machine's own."""
+    address = _address(host)
+    return address.is_loopback if address else host == "localhost"
+
+
 def _address(text: str) -> IPv4Address | IPv6Address | None:
     """An address as proxies write it: perhaps in quotes or brackets, with a port, or with the zone of a local one."""
     text = text.strip(' \t"')

@@ -41,6 +41,7 @@ class Agency:
     """An account of the sample. The first person is its administrator; all see the team's and project's calendars."""
 
     name: str
+    external_id: str
     people: tuple[Person, ...]
     team: str
     project: str
@@ -51,6 +52,7 @@ class Agency:
 
 REAL_ESTATE = Agency(
     name="Harbour Homes",
+    external_id="harbour-homes",
     people=(
         Person("Anna Müller", "anna@harbour-homes.example", "Europe/Berlin", "en", "#4682B4"),
         Person("Zoë van den Berg", "zoe@harbour-homes.example", "Europe/Amsterdam", "nl", "#2E8B57"),
@@ -76,6 +78,7 @@ REAL_ESTATE = Agency(
 )
 INVESTIGATIONS = Agency(
     name="Blackwood Investigations",
+    external_id="blackwood",
     people=(
         Person("Dana Reyes", "dana@blackwood.example", "America/New_York", "en", "#4682B4"),
         Person("Олена Шевченко", "olena@blackwood.example", "Europe/Kyiv", "en", "#DAA520"),
@@ -108,7 +111,7 @@ async def fill_sample(conn: Conn, now: datetime) -> list[AccountRecord]:
 
 
 async def _fill(conn: Conn, agency: Agency, now: datetime) -> None:
-    account_id = (await add_account(conn, agency.name, now)).account_id
+    account_id = (await add_account(conn, agency.name, now, agency.external_id)).account_id
     users = [
         await _add_person(conn, account_id, person, now, administrator=person is agency.people[0])
         for person in agency.people
@@ -146,6 +149,7 @@ async def _add_person(
         now,
         name=person.name,
         email=person.email,
+        external_id=person.email.partition("@")[0],
         administrator=administrator,
         time_zone=person.time_zone,
         locale=person.locale,

@@ -4,14 +4,16 @@ import os
 import re
 import secrets
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
+from urllib.parse import urlsplit
+from uuid import UUID
 
 from platformdirs import user_data_path
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from redis.asyncio.connection import parse_url
 
-from api.network import parse_proxies
+from api.network import is_loopback, parse_proxies
 from feed.tokens import SHORTEST_KEY, Keyring
 from feed.urls import LONGEST_PUBLIC_URL
 
@@ -57,7 +59,7 @@ class Settings(BaseSettings):
     jwt_audience: str | None = Field(None, description="the `aud` that bearer tokens must have, or have among theirs")
     jwt_leeway_seconds: int = Field(30, ge=0, le=600, description="by how much the clocks of signers may be wrong")
     jwt_account_claim: str = Field("account", description="the claim of bearer tokens that names the account")
-    jwt_account_id: str | None = Field(
+    jwt_account_id: UUID | None = Field(
         None, description="the account of all bearer tokens, by id; the claim is then not looked at"
     )
     jwt_user_claim: str = Field("sub", description="the claim of bearer tokens that names the user")
@@ -173,6 +175,40 @@ class Settings(BaseSettings):
             raise ValueError(f"must have at least {SHORTEST_KEY} characters: `openssl rand -hex 32`")
         return value
 
+    @field_validator("jwt_account_id", mode="before")
+    @classmethod
+    def _check_jwt_account_id(cls, value: object) -> object:
+        try:
+            return None if value is None else UUID(str(value))
+        except ValueError:
+            raise ValueError("give the account's id, a UUID, as our database has it") from None
+
+    @field_validator("jwks")
+    @classmethod
+    def _check_jwks(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if "://" not in value:
+            return str(Path(value).expanduser().absolute())
+        if not is_jwks_url(value):
+            raise ValueError(
+                "write it like https://login.example.com/jwks.json, without a user name; http:// is for this machine"
+                " only, and a file is a path"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _check_identity_provider(self) -> Self:
+        missing = [name for name in ("JWT_ISSUER", "JWT_AUDIENCE") if getattr(self, name.lower()) is None]
+        if self.jwks and missing:
+            names = " and ".join(f"{PREFIX}{name}" for name in missing)
+            raise ValueError(f"Set {names}: whose keys are in {PREFIX}JWKS may sign for other services, too.")
+        if self.provision_users and self.jwt_ids != "EXTERNAL":
+            raise ValueError(
+                f"{PREFIX}PROVISION_USERS: set {PREFIX}JWT_IDS=EXTERNAL, or leave it out: nobody but us knows our ids."
+            )
+        return self
+
     @property
     def base_url(self) -> str:
         if self.public_url:
@@ -197,7 +233,7 @@ def with_kept_secrets(settings: Settings) -> Settings:
             f"{PREFIX}DATA_DIR: {settings.data_dir} cannot be used ({exc.strerror}): name a folder to write to."
         ) from None
     complete = _settings(path, settings.model_dump(exclude_unset=True))
-    if complete.secret_keys is None or complete.jwt_secret is None:
+    if complete.secret_keys is None or (complete.jwt_secret or complete.jwks) is None:
         raise SettingsError(f"{path} lacks a secret: restore it, or set {PREFIX}SECRET_KEYS and {PREFIX}JWT_SECRET.")
     return complete
 
@@ -211,11 +247,23 @@ def _settings(env_file: Path | None, values: dict[str, object]) -> Settings:
     try:
         return Settings(_env_file=env_file, **given)  # type: ignore[call-arg,arg-type]  # pydantic-settings' own argument; pydantic checks the rest
     except ValidationError as exc:
-        wrong = [
-            f"{PREFIX}{'_'.join(map(str, e['loc'])).upper()}: {e['msg'].removeprefix('Value error, ')}"
-            for e in exc.errors()
-        ]
-        raise SettingsError("\n".join(wrong)) from None
+        raise SettingsError("\n".join(_said(e["loc"], e["msg"]) for e in exc.errors())) from None
+
+
+def _said(names: tuple[int | str, ...], message: str) -> str:
+    """The error, with its setting where it is about one alone."""
+    setting = f"{PREFIX}{'_'.join(map(str, names)).upper()}: " if names else ""
+    return setting + message.removeprefix("Value error, ")
+
+
+def is_jwks_url(text: str) -> bool:
+    """Whether keys may be fetched from there: what comes by http from elsewhere may be anybody's."""
+    try:
+        url = urlsplit(text)
+        is_safe = url.scheme == "https" or (url.scheme == "http" and is_loopback(url.hostname or ""))
+        return is_safe and bool(url.hostname) and url.port != 0 and url.username is None and text.isascii()
+    except ValueError:
+        return False
 
 
 def _make_secrets(path: Path) -> None:

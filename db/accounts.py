@@ -16,6 +16,7 @@ POLICY = "a.feeds_disabled_at, a.most_links, a.longest_days, a.forced_detail, a.
 class AccountRecord:
     account_id: UUID
     name: str
+    external_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,17 +31,23 @@ class PolicyRecord:
     pauses_alarmed: bool = False  # whether a link is paused as soon as its alarm is raised
 
 
-async def add_account(conn: Conn, name: str, now: datetime) -> AccountRecord:
-    account = AccountRecord(account_id=new_id(), name=name)
-    sql = "INSERT INTO accounts (account_id, name, created_at) VALUES ($1, $2, $3)"
-    await conn.execute(sql, account.account_id, name, now)
+async def add_account(conn: Conn, name: str, now: datetime, external_id: str | None = None) -> AccountRecord:
+    account = AccountRecord(account_id=new_id(), name=name, external_id=external_id)
+    sql = "INSERT INTO accounts (account_id, name, created_at, external_id) VALUES ($1, $2, $3, $4)"
+    await conn.execute(sql, account.account_id, name, now, external_id)
     return account
 
 
 async def list_accounts(conn: Conn) -> list[AccountRecord]:
     """All accounts by age: for the operator's commands, never for a request."""
-    rows = await conn.fetch("SELECT a.account_id, a.name FROM accounts a ORDER BY a.account_id")
+    rows = await conn.fetch("SELECT a.account_id, a.name, a.external_id FROM accounts a ORDER BY a.account_id")
     return [AccountRecord(**row) for row in rows]
+
+
+async def list_accounts_called(conn: Conn, external_id: str) -> list[UUID]:
+    """The accounts of that key of the CRM's, which should be one: for bearer tokens, before their account is known."""
+    rows = await conn.fetch("SELECT a.account_id FROM accounts a WHERE a.external_id = $1 LIMIT 2", external_id)
+    return [row["account_id"] for row in rows]
 
 
 async def get_policy(conn: Conn, account_id: UUID) -> PolicyRecord:

@@ -28,19 +28,19 @@ class UserRecord:
         return self.deactivated_at is None
 
 
-async def get_user(conn: Conn, account_id: UUID, user_id: UUID) -> UserRecord | None:
-    sql = f"SELECT {COLUMNS} FROM users u WHERE u.account_id = $1 AND u.id = $2"
-    row = await conn.fetchrow(sql, account_id, user_id)
+async def get_user(conn: Conn, account_id: UUID, user: UUID | str) -> UserRecord | None:
+    """The user, by id or the CRM's own key."""
+    sql = f"SELECT {COLUMNS} FROM users u WHERE u.account_id = $1 AND u.{_key(user)} = $2"
+    row = await conn.fetchrow(sql, account_id, user)
     return UserRecord(**row) if row else None
 
 
 async def get_acting_user(conn: Conn, account_id: UUID, user: UUID | str) -> UserRecord | None:
     """The user, by id or the CRM's own key, if they may act now: active, in an account that is not suspended."""
-    column = "id" if isinstance(user, UUID) else "external_id"
     sql = f"""
         SELECT {COLUMNS}
           FROM users u JOIN accounts a ON a.account_id = $1
-         WHERE u.account_id = $1 AND u.{column} = $2 AND u.deactivated_at IS NULL AND a.suspended_at IS NULL"""
+         WHERE u.account_id = $1 AND u.{_key(user)} = $2 AND u.deactivated_at IS NULL AND a.suspended_at IS NULL"""
     row = await conn.fetchrow(sql, account_id, user)
     return UserRecord(**row) if row else None
 
@@ -70,6 +70,34 @@ async def list_viewers(conn: Conn, account_id: UUID, calendar_id: UUID) -> list[
          WHERE x.account_id = $1 AND x.calendar_id = $2 AND x.withdrawn_at IS NULL AND u.deactivated_at IS NULL
          ORDER BY u.id"""
     return [UserRecord(**row) for row in await conn.fetch(sql, account_id, calendar_id)]
+
+
+async def add_user_if_new(
+    conn: Conn,
+    account_id: UUID,
+    now: datetime,
+    *,
+    external_id: str,
+    name: str,
+    email: str | None,
+    time_zone: str,
+    locale: str,
+) -> UUID | None:
+    """Add the user; None if another has the key or the e-mail address, or the account is suspended."""
+    sql = """
+        INSERT INTO users (account_id, id, external_id, name, email, time_zone, locale, created_at, changed_at)
+        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $8
+          FROM accounts a WHERE a.account_id = $1 AND a.suspended_at IS NULL
+        ON CONFLICT DO NOTHING RETURNING id"""
+    added: UUID | None = await conn.fetchval(
+        sql, account_id, new_id(), external_id, name, email, time_zone, locale, now
+    )
+    return added
+
+
+def _key(user: UUID | str) -> str:
+    """The column by which a user is named."""
+    return "id" if isinstance(user, UUID) else "external_id"
 
 
 async def add_user(

@@ -106,8 +106,10 @@ def task(external_id: str = "t1", **said: Any) -> Activity:
     return Activity(type="TASK", status=said.pop("status", "NEEDS_ACTION"), external_id=external_id, **said)
 
 
-def bearer(user: UserRecord, lifetime: timedelta = HOUR, secret: str = JWT_SECRET) -> str:
-    return issue_token(secret, Principal(user.account_id, user.id), datetime.now(UTC), lifetime)
+def bearer(user: UserRecord, lifetime: timedelta = HOUR, secret: str = JWT_SECRET, **said: Any) -> str:
+    """A token of our own, under these settings."""
+    principal = Principal(user.account_id, user.id)
+    return issue_token(settings(jwt_secret=SecretStr(secret), **said), principal, datetime.now(UTC), lifetime)
 
 
 def calendar_node(calendar_id: UUID) -> str:

@@ -4,8 +4,11 @@ import socket
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import jwt
+
 from api.schema import sdl
 from tests.process import fetch, run, running
+from tests.seed import Seed
 
 ANNA = "anna@harbour-homes.example"
 
@@ -30,6 +33,54 @@ def test_token_finds_the_secrets_of_a_demo_on_a_database_of_your_own(tmp_path: P
         arguments = ("token", "--account", "Harbour Homes", "--user", ANNA)
         said = run(tmp_path / "data", *arguments, database_url=empty_database)
         assert demo.graphql(said.stdout.strip(), "{ viewer { name } }")["data"] == {"viewer": {"name": "Anna Müller"}}
+
+
+PROVIDED = {"jwt_issuer": "https://login.example.com/", "jwt_audience": "feeds"}
+
+
+def test_serve_needs_no_secret_of_tokens_where_a_provider_signs_them(tmp_path: Path, dsn: str) -> None:
+    keys = {"secret_keys": "k1:" + "x" * 32, "jwks": tmp_path / "jwks.json", **PROVIDED}
+    with running(tmp_path / "data", "serve", database_url=dsn, **keys) as serving:
+        assert serving.said.startswith("calendar-feeds serves on ")
+    assert "keys of the identity provider not read" in (tmp_path / "data.log").read_text()
+
+
+def test_tokens_say_what_the_settings_ask_of_them(tmp_path: Path) -> None:
+    claims = {"jwt_account_claim": "https://crm.example/account", "jwt_user_claim": "crm.user", "jwt_ids": "EXTERNAL"}
+    with running(tmp_path / "data", "demo", "--json", **PROVIDED, **claims) as demo:
+        arguments = ("token", "--account", "harbour homes", "--user", ANNA)
+        printed = run(tmp_path / "data", *arguments, **PROVIDED, **claims).stdout.strip()
+        for token in (printed, demo.user(ANNA)["token"]):
+            assert demo.graphql(token, "{ viewer { name } }")["data"] == {"viewer": {"name": "Anna Müller"}}
+        said = jwt.decode(printed, options={"verify_signature": False})
+        assert said.pop("exp") - said.pop("iat") == 24 * 60 * 60
+        assert said == {
+            "iss": "https://login.example.com/",
+            "aud": "feeds",
+            "https://crm.example/account": "harbour-homes",
+            "crm.user": "anna",
+        }
+        internal = run(tmp_path / "data", *arguments, **PROVIDED).stdout.strip()
+        assert demo.graphql(internal, "{ viewer { name } }")["data"] == {"viewer": None}
+
+
+async def test_token_that_would_open_nothing_is_not_printed(seed: Seed, dsn: str, tmp_path: Path) -> None:
+    other = {"database_url": dsn, "jwt_secret": "y" * 32}
+    arguments = ("token", "--account", "Harbour Homes", "--user", "anna@example.com")
+
+    def refused(**said: str) -> str:
+        done = run(tmp_path / "data", *arguments, **other, **said)
+        assert (done.returncode, done.stdout) == (1, "")
+        return done.stderr
+
+    unnamed = "calendar-feeds: {} has no external id, by which tokens name them: see CALENDAR_FEEDS_JWT_IDS.\n"
+    assert refused(jwt_ids="EXTERNAL") == unnamed.format("Harbour Homes")
+    await seed.conn.execute("UPDATE accounts SET external_id = 'crm-1'")
+    assert refused(jwt_ids="EXTERNAL") == unnamed.format("Anna Müller")
+    assert refused(jwt_account_id=str(seed.own)) == (
+        "calendar-feeds: Harbour Homes is not the account that CALENDAR_FEEDS_JWT_ACCOUNT_ID fixes: tokens are for"
+        " that one.\n"
+    )
 
 
 def test_serve_refuses_a_database_without_the_schema(tmp_path: Path, empty_database: str) -> None:

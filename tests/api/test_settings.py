@@ -1,5 +1,6 @@
 """Settings: named when they are wrong, never repeated, kept where they are made."""
 
+import os
 import stat
 from pathlib import Path
 
@@ -11,8 +12,8 @@ from feed.tokens import Keyring
 
 @pytest.fixture(autouse=True)
 def empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("DATABASE_URL", "SECRET_KEYS", "JWT_SECRET", "PUBLIC_URL", "PORT", "HOST"):
-        monkeypatch.delenv(PREFIX + name, raising=False)
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv(PREFIX + "DATA_DIR", str(tmp_path / "data"))
 
 
@@ -20,6 +21,10 @@ URL_HINT = "write it like https://feeds.example.com, ASCII, at most 80 character
 PAGE_HINT = "write it like https://crm.example.com/feeds, at most 500 characters"
 PROXIES_HINT = "write addresses or networks with commas between, like 10.0.0.0/8,2001:db8::7"
 REDIS_HINT = "write it like redis://:password@host:6379/0"
+JWKS_HINT = (
+    "write it like https://login.example.com/jwks.json, without a user name; http:// is for this machine only,"
+    " and a file is a path"
+)
 KEY_HINT = "must have at least 32 characters: `openssl rand -hex 32`"
 
 
@@ -40,6 +45,15 @@ KEY_HINT = "must have at least 32 characters: `openssl rand -hex 32`"
         ("PROXIES", "10.0.0.0/33", PROXIES_HINT),
         ("REDIS_URL", "http://:hunter2@127.0.0.1", REDIS_HINT),
         ("REDIS_URL", "redis://:hunter2@127.0.0.1:port", REDIS_HINT),
+        ("JWKS", "http://login.example.com/jwks.json", JWKS_HINT),
+        ("JWKS", "http://127.0.0.1.example.com/jwks.json", JWKS_HINT),
+        ("JWKS", "ftp://login.example.com/jwks.json", JWKS_HINT),
+        ("JWKS", "https://", JWKS_HINT),
+        ("JWKS", "https://crm:hunter2@login.example.com/jwks.json", JWKS_HINT),
+        ("JWKS", "https://login.example.com:99999/jwks.json", JWKS_HINT),
+        ("JWT_LEEWAY_SECONDS", "601", "Input should be less than or equal to 600"),
+        ("JWT_IDS", "external", "Input should be 'INTERNAL' or 'EXTERNAL'"),
+        ("JWT_ACCOUNT_ID", "harbour-homes", "give the account's id, a UUID, as our database has it"),
         ("LINK_POLLS_PER_MINUTE", "-1", "Input should be greater than or equal to 0"),
     ],
 )
@@ -50,6 +64,55 @@ def test_wrong_setting_is_named_and_never_repeated(
     with pytest.raises(SettingsError) as refused:
         load_settings()
     assert str(refused.value) == f"CALENDAR_FEEDS_{name}: {message}"
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ({}, "CALENDAR_FEEDS_JWT_ISSUER and CALENDAR_FEEDS_JWT_AUDIENCE"),
+        ({"JWT_AUDIENCE": "feeds"}, "CALENDAR_FEEDS_JWT_ISSUER"),
+        ({"JWT_ISSUER": "https://login.example.com/"}, "CALENDAR_FEEDS_JWT_AUDIENCE"),
+    ],
+)
+def test_keys_of_a_provider_need_its_name_and_ours(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], missing: str
+) -> None:
+    for name, value in {"JWKS": "https://login.example.com/jwks.json", **given}.items():
+        monkeypatch.setenv(PREFIX + name, value)
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    assert (
+        str(refused.value) == f"Set {missing}: whose keys are in CALENDAR_FEEDS_JWKS may sign for other services, too."
+    )
+
+
+def test_users_are_provisioned_by_the_keys_of_the_crm_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PREFIX + "PROVISION_USERS", "true")
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    remedy = "set CALENDAR_FEEDS_JWT_IDS=EXTERNAL, or leave it out: nobody but us knows our ids."
+    assert str(refused.value) == f"CALENDAR_FEEDS_PROVISION_USERS: {remedy}"
+    monkeypatch.setenv(PREFIX + "JWT_IDS", "EXTERNAL")
+    assert load_settings().provision_users
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["https://login.example.com/keys?v=1", "http://localhost:8081/jwks", "http://[::1]/jwks", "http://127.0.0.2:1/"],
+)
+def test_keys_of_a_provider_are_fetched_safely_or_from_this_machine(
+    monkeypatch: pytest.MonkeyPatch, location: str
+) -> None:
+    for name, value in {"JWKS": location, "JWT_ISSUER": "us", "JWT_AUDIENCE": "feeds"}.items():
+        monkeypatch.setenv(PREFIX + name, value)
+    assert load_settings().jwks == location
+
+
+def test_keys_of_a_provider_may_be_a_file_of_this_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, value in {"JWKS": "jwks.json", "JWT_ISSUER": "us", "JWT_AUDIENCE": "feeds"}.items():
+        monkeypatch.setenv(PREFIX + name, value)
+    assert load_settings().jwks == str(tmp_path / "jwks.json")
 
 
 def test_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:

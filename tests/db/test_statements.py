@@ -17,7 +17,8 @@ from tests.db.test_schema import TABLES
 from tests.seed import NOW, Seed, meeting
 
 MODULES: list[ModuleType] = [accounts, activities, audit, calendars, fragments, gate, keys, links, polls, users]
-OPERATORS_OWN = {"list_accounts", "count_key_links"}  # a command's, over all accounts
+# A command's, over all accounts; and what finds a bearer token's account.
+OPERATORS_OWN = {"list_accounts", "count_key_links", "list_accounts_called"}
 
 RENDERED = fragments.SelectedActivity(
     activity_id=uuid4(),
@@ -52,6 +53,7 @@ CALLS: dict[str, Callable[[Seed], Awaitable[object]]] = {
     "lock_policy": lambda s: accounts.lock_policy(s.conn, s.account_id),
     "update_policy": lambda s: accounts.update_policy(s.conn, s.account_id, accounts.PolicyRecord(most_links=3)),
     "list_accounts": lambda s: accounts.list_accounts(s.conn),
+    "list_accounts_called": lambda s: accounts.list_accounts_called(s.conn, "crm-1"),
     "upsert_activities": lambda s: activities.upsert_activities(s.conn, s.account_id, [meeting()], NOW),
     "add_entries": lambda s: activities.add_entries(s.conn, s.account_id, s.own, [meeting()]),
     "lock_activities": lambda s: activities.lock_activities(s.conn, s.account_id, [meeting()]),
@@ -105,6 +107,9 @@ CALLS: dict[str, Callable[[Seed], Awaitable[object]]] = {
     "lock_polled_links": lambda s: polls.lock_polled_links(s.conn, s.account_id, [uuid4()]),
     "raise_alarms": lambda s: polls.raise_alarms(s.conn, s.account_id, [uuid4()], NOW),
     "get_user": lambda s: users.get_user(s.conn, s.account_id, s.anna.id),
+    "add_user_if_new": lambda s: users.add_user_if_new(
+        s.conn, s.account_id, NOW, external_id="u9", name="Other", email=None, time_zone="UTC", locale="en"
+    ),
     "get_acting_user": lambda s: users.get_acting_user(s.conn, s.account_id, s.anna.id),
     "lock_user": lambda s: users.lock_user(s.conn, s.account_id, s.anna.id),
     "list_known_users": lambda s: users.list_known_users(s.conn, s.account_id, [s.anna.id]),

@@ -16,6 +16,7 @@ from uuid import UUID
 
 PREFIX = "cfk_"
 SECRET_OCTETS = 32
+LONGEST_KEY_NAME = 100
 # For secret scanners, too. The last of the 86 characters has two bits of the 64 octets, the rest of it is zero.
 API_KEY = re.compile(r"cfk_[A-Za-z0-9_-]{85}[AQgw]")
 
@@ -62,6 +63,10 @@ def make_api_key(account_id: UUID, key_id: UUID) -> str:
 
 def hash_api_key(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
+
+
+def is_key_name(name: str) -> bool:
+    return 0 < len(name) <= LONGEST_KEY_NAME and name.isprintable() and name == name.strip()
 
 
 def read_api_key(text: str) -> ApiKeyText | None:

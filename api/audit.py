@@ -35,11 +35,12 @@ class AuditAction(Enum):
     POLICY_UPDATED = strawberry.enum_value("POLICY_UPDATED", description="The account's policy was changed.")
     API_CALLED = strawberry.enum_value(
         "API_CALLED",
-        description="A deactivated user or a revoked key called, or a key for a user for whom it cannot act:"
+        description="A deactivated user or a key that has ended called, or a key for a user for whom it cannot act:"
         " refusals only, one an hour.",
     )
     AUDIT_LOG_READ = strawberry.enum_value("AUDIT_LOG_READ", description="This log was asked for: refusals only.")
     KEY_ADDED = strawberry.enum_value("KEY_ADDED", description="An API key was added.")
+    KEYS_LISTED = strawberry.enum_value("KEYS_LISTED", description="The API keys were asked for: refusals only.")
     KEY_REVOKED = strawberry.enum_value("KEY_REVOKED", description="An API key was revoked.")
     ACCESS_GRANTED = strawberry.enum_value("ACCESS_GRANTED", description="A user may see a calendar.")
     ACCESS_WITHDRAWN = strawberry.enum_value("ACCESS_WITHDRAWN", description="A user may no longer see a calendar.")

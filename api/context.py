@@ -134,7 +134,7 @@ class Context:
 
     async def _ask_key(self, text: ApiKeyText) -> Caller:
         async with self.pool.acquire() as conn:
-            key = await get_api_key(conn, text.account_id, text.key_id)
+            key = await get_api_key(conn, text.account_id, text.key_id, self.now)
             if key is None or not text.matches(key.hash):
                 if key is None and await had_api_key(conn, text.account_id, text.key_id, text.hash):
                     await self._note_call(conn, text.account_id, Actor("KEY", text.key_id, self.network))

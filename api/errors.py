@@ -121,7 +121,7 @@ class ForbiddenByPolicy(UserError):
     pass
 
 
-@strawberry.type(description="A moment at which a link is to end has passed.")
+@strawberry.type(description="A moment at which a link or an API key is to end has passed.")
 class ExpiryInvalid(UserError):
     pass
 
@@ -161,6 +161,11 @@ class KeyNotFound(UserError):
     pass
 
 
+@strawberry.type(description="An API key would give another one what it has not itself: a scope, or a later end.")
+class ForbiddenByScope(UserError):
+    pass
+
+
 @strawberry.type(description="There is no such webhook in the account.")
 class WebhookNotFound(UserError):
     pass
@@ -177,6 +182,7 @@ NOT_ALLOWED = (
     TooManyLinks,
     FeedsDisabled,
     ForbiddenByPolicy,
+    ForbiddenByScope,
 )
 MISTAKES = (
     LinkNameInvalid,

@@ -4,35 +4,33 @@ import json
 import re
 import secrets
 from collections import Counter
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
 import typer
 
-from api.api_keys import Scope, hash_api_key, make_api_key
+from api.api_keys import LONGEST_KEY_NAME, Scope, is_key_name
 from api.commands import AccountName, DatabaseUrl, InputError, find_account, on_database, table, with_secrets
 from api.directory import NotFoundError, pick
+from api.integrators import end_key, make_key
 from api.settings import PREFIX, SECRETS_FILE, Settings, has_kept_secrets, load_settings, with_kept_secrets
 from db.accounts import AccountRecord, list_accounts
 from db.audit import OPERATOR, add_audit_entries
-from db.ids import new_id
 from db.keys import (
     ApiKeyRecord,
-    add_api_key,
     count_key_links,
     end_graces_off_key,
     list_api_keys,
     lock_links_off_key,
-    revoke_api_key,
 )
 from db.links import reset_links
 from db.pool import Conn
 from feed.tokens import Keyring
 
 SETTING = f"{PREFIX}SECRET_KEYS"
-LONGEST_NAME = 100
+MOST_DAYS = 36_500
 NUMBERED = re.compile(r"k(\d{1,6})")
 
 key_app = typer.Typer(help="The keys that sign feed links.", no_args_is_help=True)
@@ -92,15 +90,17 @@ def add_key(
     account: AccountName,
     name: Annotated[str, typer.Option(help="What the key is for.")],
     scope: Annotated[list[str], typer.Option(help=f"What it may do: {', '.join(Scope)}. Repeat it for more.")],
+    days: Annotated[
+        int | None, typer.Option(help="After so many days it ends by itself.", min=1, max=MOST_DAYS, show_default=False)
+    ] = None,
     database_url: DatabaseUrl = None,
 ) -> None:
     """Make an API key for an account and print it, this one time."""
     if not is_key_name(name):
-        raise InputError(f"Give the key a name of 1 to {LONGEST_NAME} characters, without line breaks.")
+        raise InputError(f"Give the key a name of 1 to {LONGEST_KEY_NAME} characters, without line breaks.")
     wanted = {pick("scope", said, [(known, (known.value,)) for known in Scope]) for said in scope}
-    scopes = [known for known in Scope if known in wanted]
-    text = on_database(load_settings(database_url=database_url), lambda conn: _add(conn, account, name, scopes))
-    typer.echo(text)
+    settings = load_settings(database_url=database_url)
+    typer.echo(on_database(settings, lambda conn: _add(conn, account, name, wanted, days)))
     typer.echo("Keep it now: it is not stored, and cannot be shown again.", err=True)
 
 
@@ -108,7 +108,7 @@ def add_key(
 def list_account_keys(account: AccountName, database_url: DatabaseUrl = None) -> None:
     """Show an account's API keys, never the keys themselves."""
     keys = on_database(load_settings(database_url=database_url), lambda conn: _list(conn, account))
-    head = ("ID", "NAME", "SCOPES", "CREATED", "LAST USED", "REVOKED")
+    head = ("ID", "NAME", "SCOPES", "CREATED", "LAST USED", "EXPIRES", "REVOKED")
     rows = [(str(k.id), k.name, " ".join(k.scopes), *map(_moment, _times(k))) for k in keys]
     typer.echo(table([head, *rows]))
 
@@ -134,10 +134,6 @@ def next_key_id(key_ids: Sequence[str]) -> str:
     """ "k" and a number higher than all there: the id of a key that was dropped is not given again to the next."""
     numbers = [int(found[1]) for found in map(NUMBERED.fullmatch, key_ids) if found]
     return f"k{max(numbers, default=0) + 1}"
-
-
-def is_key_name(name: str) -> bool:
-    return 0 < len(name) <= LONGEST_NAME and name.isprintable() and name == name.strip()
 
 
 def _remark(key_id: str, keyring: Keyring) -> str:
@@ -184,13 +180,11 @@ def _links(count: int) -> str:
     return f"{count} link" if count == 1 else f"{count} links"
 
 
-async def _add(conn: Conn, account_name: str, name: str, scopes: Sequence[Scope]) -> str:
-    account_id, key_id, now = (await find_account(conn, account_name)).account_id, new_id(), datetime.now(UTC)
-    text = make_api_key(account_id, key_id)
-    details = {"name": name, "scopes": scopes}
+async def _add(conn: Conn, account_name: str, name: str, scopes: Collection[Scope], days: int | None) -> str:
+    account, now = await find_account(conn, account_name), datetime.now(UTC)
+    expires_at = now + timedelta(days=days) if days else None
     async with conn.transaction():
-        await add_api_key(conn, account_id, key_id, now, name=name, key_hash=hash_api_key(text), scopes=scopes)
-        await add_audit_entries(conn, account_id, "KEY_ADDED", [key_id], actor=OPERATOR, now=now, details=details)
+        _, text = await make_key(conn, account.account_id, OPERATOR, now, name, scopes, expires_at)
     return text
 
 
@@ -200,15 +194,9 @@ async def _list(conn: Conn, account_name: str) -> list[ApiKeyRecord]:
 
 async def _revoke(conn: Conn, account_name: str, wanted: str) -> tuple[ApiKeyRecord, bool]:
     """The key, and whether it was live until now."""
-    key, now = _find(await _list(conn, account_name), wanted), datetime.now(UTC)
-    details = {"name": key.name, "scopes": key.scopes}
+    key = _find(await _list(conn, account_name), wanted)
     async with conn.transaction():
-        is_new = await revoke_api_key(conn, key.account_id, key.id, now)
-        if is_new:
-            await add_audit_entries(
-                conn, key.account_id, "KEY_REVOKED", [key.id], actor=OPERATOR, now=now, details=details
-            )
-    return key, is_new
+        return key, await end_key(conn, key, OPERATOR, datetime.now(UTC))
 
 
 def _find(keys: Sequence[ApiKeyRecord], wanted: str) -> ApiKeyRecord:
@@ -219,7 +207,7 @@ def _find(keys: Sequence[ApiKeyRecord], wanted: str) -> ApiKeyRecord:
 
 
 def _times(key: ApiKeyRecord) -> tuple[datetime | None, ...]:
-    return key.created_at, key.last_used_at, key.revoked_at
+    return key.created_at, key.last_used_at, key.expires_at, key.revoked_at
 
 
 def _moment(time: datetime | None) -> str:

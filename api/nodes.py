@@ -1,7 +1,7 @@
 """Node ids, and pages of lists: forward connections with keyset cursors."""
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
 from uuid import UUID
 
 import strawberry
@@ -51,6 +51,25 @@ def cursor_text(after: str | None) -> str | None:
     if kind != CURSOR:
         raise InvalidArgument("after: give a cursor that the API gave you.")
     return text
+
+
+def cursor_id(after: str | None) -> UUID | None:
+    """The id in the cursor of a list that goes by id."""
+    text = cursor_text(after)
+    try:
+        return None if text is None else UUID(text)
+    except ValueError:
+        raise InvalidArgument("after: give a cursor that this list gave you.") from None
+
+
+class HasId(Protocol):
+    @property
+    def id(self) -> UUID: ...
+
+
+def id_of(row: HasId) -> str:
+    """The place of a row in a list that goes by id."""
+    return str(row.id)
 
 
 def connection(

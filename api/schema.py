@@ -16,6 +16,7 @@ from api.context import Info
 from api.errors import USER_ERRORS, Forbidden, NotFound
 from api.feeds import CalendarFeed, FeedLink, list_feeds
 from api.generating import generate_calendar_url
+from api.integrators import ApiKey, add_key, api_keys, revoke_key
 from api.links import (
     find_user,
     pause_feed_link,
@@ -61,6 +62,11 @@ class Query:
     )
     feed_policy: FeedPolicy = strawberry.field(
         resolver=feed_policy, description="What the links of the account's users may do."
+    )
+    api_keys: relay.Connection[ApiKey] = strawberry.field(
+        resolver=api_keys,
+        description="The API keys of the account, revoked ones too, the oldest first: for administrators, and API keys"
+        " with the scope keys:read.",
     )
     audit_log: relay.Connection[AuditEntry] = strawberry.field(
         resolver=audit_log,
@@ -119,6 +125,16 @@ class Mutation:
         limit_feed_links,
         description="Let many links end at a moment, of anyone in the account: for administrators, and API keys with"
         " the scope feeds:write.",
+    )
+    add_api_key = strawberry.mutation(
+        add_key,
+        description="Add an API key and show it, this one time: for administrators, and API keys with the scope"
+        " keys:write.",
+    )
+    revoke_api_key = strawberry.mutation(
+        revoke_key,
+        description="Let an API key open nothing from now on: for administrators, and API keys with the scope"
+        " keys:write.",
     )
     update_feed_policy = strawberry.mutation(
         update_feed_policy,

@@ -27,6 +27,11 @@ class Actor:
     network: Network | None = None
     acting_for: UUID | None = None  # the user for whom a key acts
 
+    @property
+    def details(self) -> dict[str, str]:
+        """What entries say of the actor beside the columns."""
+        return {"actingFor": f"User:{self.acting_for}"} if self.acting_for else {}
+
 
 OPERATOR, SERVICE = Actor("OPERATOR"), Actor("SERVICE")
 
@@ -74,8 +79,7 @@ async def add_audit_entries(
         SELECT $1, d.id, $2, $3, $4, $5, $6, d.subject_id, $7, $8
           FROM unnest($9::uuid[], $10::uuid[]) AS d (id, subject_id)"""
     ids = [new_id() for _ in subject_ids]
-    acting = {"actingFor": f"User:{actor.acting_for}"} if actor.acting_for else {}
-    said = json.dumps({**(details or {}), **acting})
+    said = json.dumps({**(details or {}), **actor.details})
     await conn.execute(
         sql, account_id, now, actor.type, actor.id, action, outcome, actor.network, said, ids, list(subject_ids)
     )
@@ -83,7 +87,8 @@ async def add_audit_entries(
 
 async def name_actor(conn: Conn, actor: Actor) -> None:
     """Say in whose name this transaction moves rights: the database writes their entries itself, whoever moves them."""
-    said = {"type": actor.type, "id": actor.id and str(actor.id), "network": actor.network and str(actor.network)}
+    said: dict[str, Any] = {"type": actor.type, "details": actor.details}
+    said |= {"id": actor.id and str(actor.id), "network": actor.network and str(actor.network)}
     await conn.execute("SELECT set_config('calendar_feeds.actor', $1, true)", json.dumps(said))
 
 

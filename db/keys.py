@@ -7,7 +7,7 @@ from uuid import UUID
 
 from db.pool import Conn
 
-COLUMNS = "k.account_id, k.id, k.name, k.hash, k.scopes, k.created_at, k.last_used_at, k.revoked_at"
+COLUMNS = "k.account_id, k.id, k.name, k.hash, k.scopes, k.created_at, k.expires_at, k.last_used_at, k.revoked_at"
 USE_NOTED_EVERY = timedelta(minutes=1)
 
 
@@ -19,6 +19,7 @@ class ApiKeyRecord:
     hash: bytes = field(repr=False)  # SHA-256 of the key's whole text
     scopes: Sequence[str]
     created_at: datetime
+    expires_at: datetime | None = None
     last_used_at: datetime | None
     revoked_at: datetime | None
 
@@ -33,11 +34,20 @@ class KeyLinks:
 
 
 async def add_api_key(
-    conn: Conn, account_id: UUID, key_id: UUID, now: datetime, *, name: str, key_hash: bytes, scopes: Sequence[str]
+    conn: Conn,
+    account_id: UUID,
+    key_id: UUID,
+    now: datetime,
+    *,
+    name: str,
+    key_hash: bytes,
+    scopes: Sequence[str],
+    expires_at: datetime | None = None,
 ) -> ApiKeyRecord:
     sql = """
-        INSERT INTO api_keys (account_id, id, name, hash, scopes, created_at) VALUES ($1, $2, $3, $4, $5, $6)"""
-    await conn.execute(sql, account_id, key_id, name, key_hash, list(scopes), now)
+        INSERT INTO api_keys (account_id, id, name, hash, scopes, created_at, expires_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)"""
+    await conn.execute(sql, account_id, key_id, name, key_hash, list(scopes), now, expires_at)
     return ApiKeyRecord(
         account_id=account_id,
         id=key_id,
@@ -45,18 +55,20 @@ async def add_api_key(
         hash=key_hash,
         scopes=scopes,
         created_at=now,
+        expires_at=expires_at,
         last_used_at=None,
         revoked_at=None,
     )
 
 
-async def get_api_key(conn: Conn, account_id: UUID, key_id: UUID) -> ApiKeyRecord | None:
-    """The key if it opens anything now: not revoked, of an account that is not suspended."""
+async def get_api_key(conn: Conn, account_id: UUID, key_id: UUID, now: datetime) -> ApiKeyRecord | None:
+    """The key if it opens anything now: neither revoked nor expired, of an account that is not suspended."""
     sql = f"""
         SELECT {COLUMNS}
           FROM api_keys k JOIN accounts a ON a.account_id = $1
-         WHERE k.account_id = $1 AND k.id = $2 AND k.revoked_at IS NULL AND a.suspended_at IS NULL"""
-    row = await conn.fetchrow(sql, account_id, key_id)
+         WHERE k.account_id = $1 AND k.id = $2 AND k.revoked_at IS NULL AND a.suspended_at IS NULL
+           AND (k.expires_at IS NULL OR k.expires_at > $3)"""
+    row = await conn.fetchrow(sql, account_id, key_id, now)
     return ApiKeyRecord(**row) if row else None
 
 
@@ -70,6 +82,22 @@ async def list_api_keys(conn: Conn, account_id: UUID) -> list[ApiKeyRecord]:
     """The account's keys, revoked ones too, the oldest first."""
     sql = f"SELECT {COLUMNS} FROM api_keys k WHERE k.account_id = $1 ORDER BY k.created_at, k.id"
     return [ApiKeyRecord(**row) for row in await conn.fetch(sql, account_id)]
+
+
+async def page_api_keys(conn: Conn, account_id: UUID, first: int, after: UUID | None) -> list[ApiKeyRecord]:
+    """The account's keys, revoked ones too, the oldest first, `first` of them at the most, that come after that one."""
+    sql = f"""
+        SELECT {COLUMNS} FROM api_keys k
+         WHERE k.account_id = $1 AND ($2::uuid IS NULL OR k.id > $2)
+         ORDER BY k.id LIMIT $3"""
+    return [ApiKeyRecord(**row) for row in await conn.fetch(sql, account_id, after, first)]
+
+
+async def lock_api_key(conn: Conn, account_id: UUID, key_id: UUID) -> ApiKeyRecord | None:
+    """The key, whether or not it opens anything, locked until the transaction ends."""
+    sql = f"SELECT {COLUMNS} FROM api_keys k WHERE k.account_id = $1 AND k.id = $2 FOR NO KEY UPDATE"
+    row = await conn.fetchrow(sql, account_id, key_id)
+    return ApiKeyRecord(**row) if row else None
 
 
 async def update_last_used(conn: Conn, account_id: UUID, key_id: UUID, now: datetime) -> None:

@@ -5,6 +5,9 @@ from typing import Any
 
 import pytest
 
+from db.audit import Actor, name_actor
+from db.calendars import grant_access
+from db.ids import new_id
 from db.users import UserRecord
 from tests.feed.subscription import subscribe
 from tests.seed import NOW, Seed, Service, plant, user_node
@@ -162,6 +165,15 @@ async def test_audit_log_names_the_key_and_the_user_for_whom_it_acted(seed: Seed
         ("LINK_GENERATED", "KEY", "DONE", ben),
         ("LINKS_LISTED", "KEY", "REFUSED", {"reasons": ["FORBIDDEN"], "asked": [], **ben}),
     ]
+
+
+async def test_rights_that_an_acting_key_moves_are_told_of_both(seed: Seed) -> None:
+    actor = Actor("KEY", new_id(), acting_for=seed.anna.id)
+    async with seed.conn.transaction():
+        await name_actor(seed.conn, actor)
+        await grant_access(seed.conn, seed.account_id, seed.own, [seed.ben.id], NOW)
+    details = {"calendar": str(seed.own), "actingFor": f"User:{seed.anna.id}"}
+    assert await entries(seed) == [("ACCESS_GRANTED", "KEY", "DONE", details)]
 
 
 async def test_attempt_to_act_for_somebody_is_told_once_an_hour(seed: Seed, service: Service) -> None:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -14,8 +15,8 @@ from uuid import UUID
 
 import pytest
 
-from api.api_keys import API_KEY, hash_api_key, make_api_key, read_api_key
-from api.keys import is_key_name, next_key_id
+from api.api_keys import API_KEY, Scope, hash_api_key, is_key_name, make_api_key, read_api_key
+from api.keys import next_key_id
 from db.ids import new_id
 from db.keys import add_api_key, get_api_key, list_api_keys, revoke_api_key, update_last_used
 from db.links import add_link, list_links
@@ -261,7 +262,7 @@ async def test_api_key_is_printed_once_and_only_its_hash_is_kept(seed: Seed, com
     key = read_api_key(text)
     assert key is not None
     assert key.account_id == seed.account_id
-    record = await get_api_key(seed.conn, key.account_id, key.key_id)
+    record = await get_api_key(seed.conn, key.account_id, key.key_id, NOW)
     assert record is not None
     assert key.matches(record.hash)
     assert record.hash == hashlib.sha256(text.encode()).digest()
@@ -298,9 +299,9 @@ async def test_api_keys_are_listed_without_the_key(seed: Seed, command: Command)
     moment = f"{NOW:%Y-%m-%d %H:%MZ}"
     listed = said(command("api-key", "list", "--account", str(seed.account_id)))
     assert listed == (
-        f"ID{' ' * 36}NAME      SCOPES       CREATED            LAST USED          REVOKED\n"
-        f"{first}  CRM sync  feeds:write  {moment}  {moment}  -\n"
-        f"{second}  Reports   feeds:write  {moment}  -                  {moment}\n"
+        f"ID{' ' * 36}NAME      SCOPES       CREATED            LAST USED          EXPIRES  REVOKED\n"
+        f"{first}  CRM sync  feeds:write  {moment}  {moment}  -        -\n"
+        f"{second}  Reports   feeds:write  {moment}  -                  -        {moment}\n"
     )
     assert text[-43:] not in listed
 
@@ -308,11 +309,22 @@ async def test_api_keys_are_listed_without_the_key(seed: Seed, command: Command)
 async def test_revoked_api_key_opens_nothing_and_revoking_it_again_is_fine(seed: Seed, command: Command) -> None:
     _, key_id = await add_key(seed)
     assert said(command(*REVOKE, "crm sync")) == f"CRM sync ({key_id}) is revoked.\n"
-    assert await get_api_key(seed.conn, seed.account_id, key_id) is None
+    assert await get_api_key(seed.conn, seed.account_id, key_id, NOW) is None
     assert said(command(*REVOKE, str(key_id))) == f"CRM sync ({key_id}) was already revoked.\n"
     (entry,) = await audited(seed, "KEY_REVOKED")
     assert (entry["actor_type"], entry["subject_id"]) == ("OPERATOR", key_id)
     assert entry["details"] == {"name": "CRM sync", "scopes": ["feeds:write"]}
+
+
+async def test_api_key_may_end_by_itself(seed: Seed, command: Command) -> None:
+    key = read_api_key(command(*ADD, "--days", "30").stdout.strip())
+    assert key is not None
+    end = (await list_api_keys(seed.conn, seed.account_id))[0].expires_at
+    assert end is not None
+    assert abs(end - datetime.now(UTC) - timedelta(days=30)) < timedelta(minutes=5)
+    assert await get_api_key(seed.conn, key.account_id, key.key_id, end - timedelta(seconds=1))
+    assert await get_api_key(seed.conn, key.account_id, key.key_id, end) is None
+    assert f"{end:%Y-%m-%d %H:%MZ}" in said(command("api-key", "list", "--account", "Harbour Homes"))
 
 
 async def test_live_api_key_goes_before_revoked_ones_of_its_name(seed: Seed, command: Command) -> None:
@@ -325,7 +337,7 @@ async def test_live_api_key_goes_before_revoked_ones_of_its_name(seed: Seed, com
 
 async def test_bad_input_for_api_keys_is_one_sentence(seed: Seed, command: Command) -> None:
     start = ("api-key", "add", "--account", "Harbour Homes", "--scope")
-    message = "There is no scope 'all'; there is 'feeds:read', 'feeds:write', 'policy:write', 'audit:read'."
+    message = f"There is no scope 'all'; there is {', '.join(repr(scope.value) for scope in Scope)}."
     assert refused(command(*start, "all", "--name", "x")) == f"calendar-feeds: {message}\n"
     message = "Give the key a name of 1 to 100 characters, without line breaks."
     assert refused(command(*start, "feeds:read", "--name", "a\nb")) == f"calendar-feeds: {message}\n"
@@ -344,4 +356,4 @@ async def test_api_key_of_one_account_is_not_found_from_another(seed: Seed, comm
     _, key_id = await add_key(seed)
     done = command("api-key", "revoke", "--account", "Blackwood Investigations", "--key", str(key_id))
     assert refused(done) == f"calendar-feeds: There is no API key '{key_id}'; there is none yet.\n"
-    assert await get_api_key(seed.conn, seed.account_id, key_id)
+    assert await get_api_key(seed.conn, seed.account_id, key_id, NOW)

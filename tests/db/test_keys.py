@@ -17,6 +17,7 @@ from db.keys import (
     get_api_key,
     list_api_keys,
     lock_links_off_key,
+    page_api_keys,
     revoke_api_key,
     update_last_used,
 )
@@ -50,14 +51,14 @@ async def test_key_is_got_as_it_was_added(seed: Seed) -> None:
         revoked_at=None,
     )
     assert key == expected
-    assert await get_api_key(seed.conn, seed.account_id, key.id) == expected
+    assert await get_api_key(seed.conn, seed.account_id, key.id, NOW) == expected
     assert "hash" not in repr(key)
 
 
 async def test_key_of_another_account_is_no_key(seed: Seed) -> None:
     other, key = await plant(seed.conn, "Blackwood Investigations"), await add(seed)
-    assert await get_api_key(seed.conn, other.account_id, key.id) is None
-    assert await get_api_key(seed.conn, seed.account_id, uuid4()) is None
+    assert await get_api_key(seed.conn, other.account_id, key.id, NOW) is None
+    assert await get_api_key(seed.conn, seed.account_id, uuid4(), NOW) is None
     assert not await revoke_api_key(seed.conn, other.account_id, key.id, NOW)
     assert await list_api_keys(seed.conn, other.account_id) == []
     assert await list_api_keys(seed.conn, seed.account_id) == [key]
@@ -66,17 +67,34 @@ async def test_key_of_another_account_is_no_key(seed: Seed) -> None:
 async def test_key_of_a_suspended_account_is_no_key_until_the_account_is_back(seed: Seed) -> None:
     key = await add(seed)
     await seed.conn.execute("UPDATE accounts SET suspended_at = $1", NOW)
-    assert await get_api_key(seed.conn, seed.account_id, key.id) is None
+    assert await get_api_key(seed.conn, seed.account_id, key.id, NOW) is None
     await seed.conn.execute("UPDATE accounts SET suspended_at = NULL")
-    assert await get_api_key(seed.conn, seed.account_id, key.id) == key
+    assert await get_api_key(seed.conn, seed.account_id, key.id, NOW) == key
+
+
+async def test_key_is_no_key_from_its_end_on(seed: Seed) -> None:
+    key = await add_api_key(
+        seed.conn, seed.account_id, new_id(), NOW, name="CRM", key_hash=b"", scopes=[], expires_at=NOW + SECOND
+    )
+    assert await get_api_key(seed.conn, seed.account_id, key.id, NOW) == key
+    assert await get_api_key(seed.conn, seed.account_id, key.id, NOW + SECOND) is None
+    assert await list_api_keys(seed.conn, seed.account_id) == [key]
+
+
+async def test_pages_of_keys_begin_after_one_that_need_not_be_there(seed: Seed) -> None:
+    keys = [await add(seed, str(number)) for number in range(5)]
+    await add(await plant(seed.conn, "Blackwood Investigations"))
+    assert await page_api_keys(seed.conn, seed.account_id, 2, None) == keys[:2]
+    await seed.conn.execute("DELETE FROM api_keys WHERE id = $1", keys[1].id)
+    assert await page_api_keys(seed.conn, seed.account_id, 9, keys[1].id) == keys[2:]
 
 
 async def test_revoked_key_is_no_key_and_keeps_the_time_of_its_end(seed: Seed) -> None:
     key, other = await add(seed), await add(seed, "Reports")
     assert await revoke_api_key(seed.conn, seed.account_id, key.id, NOW + SECOND)
     assert not await revoke_api_key(seed.conn, seed.account_id, key.id, NOW + 2 * SECOND)
-    assert await get_api_key(seed.conn, seed.account_id, key.id) is None
-    assert await get_api_key(seed.conn, seed.account_id, other.id) == other
+    assert await get_api_key(seed.conn, seed.account_id, key.id, NOW) is None
+    assert await get_api_key(seed.conn, seed.account_id, other.id, NOW) == other
     assert await list_api_keys(seed.conn, seed.account_id) == [replace(key, revoked_at=NOW + SECOND), other]
 
 
@@ -85,7 +103,7 @@ async def test_use_of_a_key_is_noted_once_a_minute(seed: Seed) -> None:
     noted = []
     for seconds in (0, 59, 60, 30):
         await update_last_used(seed.conn, seed.account_id, key.id, NOW + seconds * SECOND)
-        found = await get_api_key(seed.conn, seed.account_id, key.id)
+        found = await get_api_key(seed.conn, seed.account_id, key.id, NOW)
         assert found is not None
         assert found.last_used_at is not None
         noted.append((found.last_used_at - NOW).total_seconds())

@@ -91,9 +91,11 @@ CALLS: dict[str, Callable[[Seed], Awaitable[object]]] = {
     "add_api_key": lambda s: keys.add_api_key(
         s.conn, s.account_id, uuid4(), NOW, name="CRM", key_hash=b"", scopes=["feeds:read"]
     ),
-    "get_api_key": lambda s: keys.get_api_key(s.conn, s.account_id, uuid4()),
+    "get_api_key": lambda s: keys.get_api_key(s.conn, s.account_id, uuid4(), NOW),
     "had_api_key": lambda s: keys.had_api_key(s.conn, s.account_id, uuid4(), b""),
     "list_api_keys": lambda s: keys.list_api_keys(s.conn, s.account_id),
+    "page_api_keys": lambda s: keys.page_api_keys(s.conn, s.account_id, 9, uuid4()),
+    "lock_api_key": lambda s: keys.lock_api_key(s.conn, s.account_id, uuid4()),
     "update_last_used": lambda s: keys.update_last_used(s.conn, s.account_id, uuid4(), NOW),
     "revoke_api_key": lambda s: keys.revoke_api_key(s.conn, s.account_id, uuid4(), NOW),
     "count_key_links": lambda s: keys.count_key_links(s.conn),

@@ -1,0 +1,1 @@
+"""GraphQL clients and tools of others, at work on the API."""

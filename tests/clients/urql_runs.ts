@@ -1,0 +1,97 @@
+import { gql, type OperationResult } from "@urql/core";
+import * as operations from "./operations";
+import { urqlClient } from "./urql";
+
+type Client = ReturnType<typeof urqlClient>;
+type Meet = (said: string) => Promise<void>;
+
+const { ScreenDocument, GenerateDocument, UpdateDocument, RevokeDocument, ResetDocument } = operations;
+const { LinksDocument, AuditLogDocument } = operations;
+
+export const open = urqlClient;
+
+export async function generating(client: Client, { calendarId }: { calendarId: string }) {
+  const before = await client.query(ScreenDocument, {});
+  const input: operations.GenerateCalendarUrlInput = { calendarId, options: { tasksAs: "TODO" } };
+  const generated = await client.mutation(GenerateDocument, { input });
+  return {
+    before: before.data,
+    url: generated.data?.generateCalendarUrl.url,
+    after: client.readQuery(ScreenDocument, {})?.data,
+  };
+}
+
+export async function resetting(client: Client) {
+  const before = await client.query(ScreenDocument, {});
+  const reset = await client.mutation(ResetDocument, { input: {} });
+  return {
+    before: before.data,
+    count: reset.data?.resetCalendarFeeds.resetCount,
+    after: client.readQuery(ScreenDocument, {})?.data,
+  };
+}
+
+export async function changing(client: Client, { linkId, otherId }: { linkId: string; otherId: string }) {
+  const where = { where: { everyLink: true }, first: 10 };
+  await client.query(ScreenDocument, {});
+  await client.query(LinksDocument, where);
+  await client.mutation(UpdateDocument, { input: { linkId, name: "Pocket" } });
+  await client.mutation(RevokeDocument, { input: { linkId: otherId } });
+  const screen = client.readQuery(ScreenDocument, {})?.data;
+  const links = client.readQuery(LinksDocument, where)?.data;
+  return {
+    screen: screen?.calendarFeeds.map((feed) => feed.links.map((link) => link.name)),
+    links: links?.feedLinks.edges.map(({ node }) => [node.name, node.status]),
+  };
+}
+
+export async function refused(client: Client, input: operations.GenerateCalendarUrlInput) {
+  const { data } = await client.mutation(GenerateDocument, { input });
+  return data?.generateCalendarUrl.userErrors.map((error) => [
+    error.__typename,
+    error.message,
+    error.__typename === "LinkNameInvalid" ? error.path : null,
+  ]);
+}
+
+export async function links(client: Client, variables: operations.LinksQueryVariables) {
+  for (let after: string | null = null; ; ) {
+    const { data, error }: OperationResult<operations.LinksQuery> = await client.query(LinksDocument, { ...variables, after });
+    if (!data) throw error;
+    if (!data.feedLinks.pageInfo.hasNextPage) return data.feedLinks.edges.map(({ node }) => node.name);
+    after = data.feedLinks.pageInfo.endCursor;
+  }
+}
+
+export async function entries(client: Client, variables: operations.AuditLogQueryVariables) {
+  for (let after: string | null = null; ; ) {
+    const { data, error }: OperationResult<operations.AuditLogQuery> = await client.query(AuditLogDocument, { ...variables, after });
+    if (!data) throw error;
+    if (!data.auditLog.pageInfo.hasNextPage) return data.auditLog.edges.map(({ node }) => node.action);
+    after = data.auditLog.pageInfo.endCursor;
+  }
+}
+
+export async function failing(client: Client, { text, variables }: { text: string; variables: object }) {
+  const { error } = await client.query(gql(text), variables);
+  return error?.graphQLErrors.map(({ extensions }) => extensions.code);
+}
+
+export async function leaving(client: Client, _: object, meet: Meet) {
+  const watched = client.query(ScreenDocument, {}).subscribe(() => undefined);
+  await meet("asked");
+  watched.unsubscribe();
+  await meet("left");
+  return (await client.query(ScreenDocument, {})).data?.viewer?.name;
+}
+
+export async function getting(client: Client) {
+  const { data } = await client.query(ScreenDocument, {}, { preferGetMethod: "force" });
+  return data?.viewer?.name;
+}
+
+export async function parts(client: Client, { texts }: { texts: string[] }) {
+  const queries = texts.map((text) => gql(text));
+  for (const query of queries) await client.query(query, {});
+  return queries.map((query) => client.readQuery(query, {})?.data);
+}

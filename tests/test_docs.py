@@ -208,6 +208,23 @@ def test_front_end_page_has_every_reason_code_and_type_of_error() -> None:
     assert [error.__name__ for error in USER_ERRORS if f"`{error.__name__}`" not in page] == []
 
 
+def test_clients_page_shows_what_the_tests_of_clients_run() -> None:
+    """Each excerpt stands in the file that is named last before it, the code of each row in the row's file."""
+    page = (ROOT / "docs" / "clients.md").read_text()
+    file, shown = "", []
+    parts = re.compile(r"\(\.\./(tests/clients/[^)]+)\)|^```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+    for named, excerpt in parts.findall(page):
+        file = named or file
+        if excerpt:
+            shown.append(Path(file).name)
+            assert excerpt in (ROOT / file).read_text()
+    assert shown == ["codegen.json", "apollo.ts", "urql.ts", "relay.config.json", "relay.ts", "gql_client.py"]
+    rows = re.findall(r"^\| \[.*\]\(\.\./(tests/clients/.*?)\) \| (.*) \|$", page, re.MULTILINE)
+    assert len(rows) == 4
+    for file, cell in rows:
+        assert [code for code in re.findall(r"`(.*?)`", cell) if code not in (ROOT / file).read_text()] == []
+
+
 OPERATORS = "docs/operators.md"
 
 

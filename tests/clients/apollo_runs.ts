@@ -1,4 +1,4 @@
-import { CombinedGraphQLErrors, gql } from "@apollo/client";
+import { CombinedGraphQLErrors, gql, type TypedDocumentNode, type Unmasked } from "@apollo/client";
 import { apolloClient } from "./apollo";
 import * as operations from "./operations";
 
@@ -54,32 +54,39 @@ export async function refused(client: Client, input: operations.GenerateCalendar
   ]);
 }
 
-export async function links(client: Client, variables: operations.LinksQueryVariables) {
-  await client.query({ query: LinksDocument, variables });
-  const list = client.watchQuery({ query: LinksDocument, variables });
-  const watched = list.subscribe(() => undefined);
+interface Connection {
+  edges: unknown[];
+  pageInfo: { endCursor: string | null; hasNextPage: boolean };
+}
+
+/** The whole list, of which `client` asks for one page after the other. */
+async function pages<Data, Variables extends { after?: string | null }, List extends Connection>(
+  client: Client,
+  query: TypedDocumentNode<Data, Variables>,
+  variables: Variables,
+  list: (data: Unmasked<Data>) => List,
+): Promise<List["edges"]> {
+  await client.query({ query, variables });
+  const watched = client.watchQuery({ query, variables });
+  const subscription = watched.subscribe(() => undefined);
   for (;;) {
-    const { edges, pageInfo } = client.readQuery({ query: LinksDocument, variables })!.feedLinks;
+    const { edges, pageInfo } = list(client.readQuery({ query, variables })!);
     if (!pageInfo.hasNextPage) {
-      watched.unsubscribe();
-      return edges.map(({ node }) => node.name);
+      subscription.unsubscribe();
+      return edges;
     }
-    await list.fetchMore({ variables: { after: pageInfo.endCursor } });
+    await watched.fetchMore({ variables: { after: pageInfo.endCursor } as Partial<Variables> });
   }
 }
 
+export async function links(client: Client, variables: operations.LinksQueryVariables) {
+  const edges = await pages(client, LinksDocument, variables, ({ feedLinks }) => feedLinks);
+  return edges.map(({ node }) => node.name);
+}
+
 export async function entries(client: Client, variables: operations.AuditLogQueryVariables) {
-  await client.query({ query: AuditLogDocument, variables });
-  const list = client.watchQuery({ query: AuditLogDocument, variables });
-  const watched = list.subscribe(() => undefined);
-  for (;;) {
-    const { edges, pageInfo } = client.readQuery({ query: AuditLogDocument, variables })!.auditLog;
-    if (!pageInfo.hasNextPage) {
-      watched.unsubscribe();
-      return edges.map(({ node }) => node.action);
-    }
-    await list.fetchMore({ variables: { after: pageInfo.endCursor } });
-  }
+  const edges = await pages(client, AuditLogDocument, variables, ({ auditLog }) => auditLog);
+  return edges.map(({ node }) => node.action);
 }
 
 export async function failing(client: Client, { text, variables }: { text: string; variables: object }) {

@@ -1,4 +1,4 @@
-import { gql, type OperationResult } from "@urql/core";
+import { gql, type OperationResult, type TypedDocumentNode } from "@urql/core";
 import * as operations from "./operations";
 import { urqlClient } from "./urql";
 
@@ -54,22 +54,35 @@ export async function refused(client: Client, input: operations.GenerateCalendar
   ]);
 }
 
-export async function links(client: Client, variables: operations.LinksQueryVariables) {
+interface Connection {
+  edges: unknown[];
+  pageInfo: { endCursor: string | null; hasNextPage: boolean };
+}
+
+/** The whole list, of which `client` asks for one page after the other. */
+async function pages<Data, Variables extends object, List extends Connection>(
+  client: Client,
+  query: TypedDocumentNode<Data, Variables>,
+  variables: Variables,
+  list: (data: Data) => List,
+): Promise<List["edges"]> {
   for (let after: string | null = null; ; ) {
-    const { data, error }: OperationResult<operations.LinksQuery> = await client.query(LinksDocument, { ...variables, after });
+    const { data, error }: OperationResult<Data> = await client.query(query, { ...variables, after });
     if (!data) throw error;
-    if (!data.feedLinks.pageInfo.hasNextPage) return data.feedLinks.edges.map(({ node }) => node.name);
-    after = data.feedLinks.pageInfo.endCursor;
+    const { edges, pageInfo } = list(data);
+    if (!pageInfo.hasNextPage) return edges;
+    after = pageInfo.endCursor;
   }
 }
 
+export async function links(client: Client, variables: operations.LinksQueryVariables) {
+  const edges = await pages(client, LinksDocument, variables, ({ feedLinks }) => feedLinks);
+  return edges.map(({ node }) => node.name);
+}
+
 export async function entries(client: Client, variables: operations.AuditLogQueryVariables) {
-  for (let after: string | null = null; ; ) {
-    const { data, error }: OperationResult<operations.AuditLogQuery> = await client.query(AuditLogDocument, { ...variables, after });
-    if (!data) throw error;
-    if (!data.auditLog.pageInfo.hasNextPage) return data.auditLog.edges.map(({ node }) => node.action);
-    after = data.auditLog.pageInfo.endCursor;
-  }
+  const edges = await pages(client, AuditLogDocument, variables, ({ auditLog }) => auditLog);
+  return edges.map(({ node }) => node.action);
 }
 
 export async function failing(client: Client, { text, variables }: { text: string; variables: object }) {

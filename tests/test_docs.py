@@ -1,5 +1,6 @@
 """The documentation tells the truth: commands are run, queries asked, tables and excerpts compared with the code."""
 
+import asyncio
 import json
 import os
 import re
@@ -19,6 +20,8 @@ from graphql import build_schema, parse, validate
 from pydantic_core import PydanticUndefined
 from strawberry.utils.str_converters import to_camel_case
 
+from api.api_keys import Scope
+from api.auth import REASONS
 from api.errors import USER_ERRORS
 from api.feeds import FeedLinkStatus
 from api.preview import LeftOutReason
@@ -30,6 +33,7 @@ from feed.recurring.series import MOST_EXCEPTIONS
 from feed.room import FeedLimits
 from feed.wording import LONGEST_DESCRIPTION, LONGEST_LINE, LONGEST_URL, MOST_PARTICIPANTS
 from feed.words import CATALOGUES
+from tests.api.provider import ISSUER, running_provider
 from tests.process import COMMAND, Running, environment, fetch, free_port, running
 from tests.seed import NOW, Seed
 
@@ -250,6 +254,27 @@ def test_operators_rotate_the_keys(demo: Running, tmp_path: Path, dsn: str) -> N
     said = shell(block(OPERATORS, "api-key add"), tmp_path, demo.data_dir)
     assert re.search(r"^cfk_", said, re.MULTILINE)
     assert "CRM sync" in said
+
+
+def test_operators_add_an_api_key_by_the_api(demo: Running, tmp_path: Path) -> None:
+    variables = {"GRAPHQL_URL": demo.described["graphqlUrl"], "TOKEN": demo.user(ANNA)["token"]}
+    added = json.loads(shell(block(OPERATORS, "addApiKey"), tmp_path, demo.data_dir, **variables))
+    assert demo.graphql(added["data"]["addApiKey"]["text"], "{ viewer { name } }") == {"data": {"viewer": None}}
+
+
+async def test_operators_serve_for_users_of_an_identity_provider(tmp_path: Path, dsn: str) -> None:
+    async with running_provider() as provider:
+        serve = block(OPERATORS, "$JWKS_URL").replace("calendar-feeds serve", f"{BOUNDED} calendar-feeds serve")
+        given = {"CALENDAR_FEEDS_SECRET_KEYS": f"k1:{'a' * 32}", "CALENDAR_FEEDS_DATABASE_URL": dsn}
+        said = await asyncio.to_thread(
+            shell, serve, tmp_path, tmp_path / "data", JWKS_URL=provider.url, ISSUER=ISSUER, **given
+        )
+        assert said.startswith("calendar-feeds serves on ")
+
+
+def test_operators_page_has_every_scope_and_every_reason_of_a_refused_token() -> None:
+    page = (ROOT / OPERATORS).read_text()
+    assert [word for word in [*Scope, *REASONS.values()] if f"\n| `{word}` | " not in page] == []
 
 
 async def test_service_runs_as_a_role_that_cannot_change_the_audit_log(seed: Seed, dsn: str, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ export function apolloClient(uri: string, token: () => string, fetch = globalThi
     typePolicies: {
       Query: {
         fields: {
+          apiKeys: relayStylePagination(),
           auditLog: relayStylePagination(["where"]),
           feedLinks: relayStylePagination(["where"]),
         },

@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 import pytest
-from graphql import build_schema, get_nullable_type, is_object_type
+from graphql import GraphQLField, build_schema, get_named_type, get_nullable_type, is_object_type
 
 from db.users import UserRecord
 from tests.clients.building import HERE, SCHEMA
@@ -96,14 +96,28 @@ async def test_objects_without_an_id_keep_what_another_query_asked(client: str, 
     assert came.sent == ["POST A", "POST B"]
 
 
-def test_every_object_that_stands_alone_without_an_id_has_a_policy_for_apollo() -> None:
+def fields() -> list[tuple[str, GraphQLField]]:
+    """Every field of an object in the schema but those of mutations, by its name."""
     schema = build_schema(SCHEMA.read_text())
     objects = [kind for kind in schema.type_map.values() if is_object_type(kind) and kind != schema.mutation_type]
-    fields = [get_nullable_type(field.type) for kind in objects for field in kind.fields.values()]
-    alone = {kind.name for kind in fields if is_object_type(kind) and "id" not in kind.fields}
-    cache = (HERE / "apollo.ts").read_text()
-    wanting = {name for name in alone if not re.search(rf"^ +{name}: {{", cache, re.MULTILINE)}
-    assert {name for name in wanting if not name.endswith(("Connection", "PageInfo", "__Type"))} == set()
+    return [each for kind in objects if not kind.name.startswith("__") for each in kind.fields.items()]
+
+
+def test_every_object_that_stands_alone_without_an_id_has_a_policy_for_apollo() -> None:
+    kinds = [get_nullable_type(field.type) for _, field in fields()]
+    alone = {kind.name for kind in kinds if is_object_type(kind) and "id" not in kind.fields}
+    named = set(re.findall(r"^ +(\w+): \{", (HERE / "apollo.ts").read_text(), re.MULTILINE))
+    assert {name for name in alone - named if not name.endswith(("Connection", "PageInfo"))} == set()
+
+
+def test_every_connection_has_its_pages_put_together() -> None:
+    apollo, urql = ((HERE / file).read_text() for file in ("apollo.ts", "urql.ts"))
+    for name, field in fields():
+        if get_named_type(field.type).name.endswith("Connection"):
+            kept = [f'"{argument}"' for argument in field.args if argument not in ("first", "after")]
+            keys = f"[{', '.join(kept)}]" if kept else ""
+            assert f"{name}: relayStylePagination({keys})" in apollo
+            assert f"{name}: relayPagination()" in urql
 
 
 @BOTH

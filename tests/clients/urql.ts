@@ -11,7 +11,9 @@ export function urqlClient(url: string, token: () => string, fetch = globalThis.
   const cache = cacheExchange({
     schema: introspection,
     keys: Object.fromEntries(withoutId.map((type) => [type.name, () => null])),
-    resolvers: { Query: { auditLog: relayPagination(), feedLinks: relayPagination() } },
+    resolvers: {
+      Query: { apiKeys: relayPagination(), auditLog: relayPagination(), feedLinks: relayPagination() },
+    },
   });
   return new Client({
     url,

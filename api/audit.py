@@ -42,6 +42,14 @@ class AuditAction(Enum):
     KEY_ADDED = strawberry.enum_value("KEY_ADDED", description="An API key was added.")
     KEYS_LISTED = strawberry.enum_value("KEYS_LISTED", description="The API keys were asked for: refusals only.")
     KEY_REVOKED = strawberry.enum_value("KEY_REVOKED", description="An API key was revoked.")
+    USERS_LISTED = strawberry.enum_value("USERS_LISTED", description="The users were asked for: refusals only.")
+    USER_ADDED = strawberry.enum_value("USER_ADDED", description="A user was added; or writing users was refused.")
+    CALENDARS_LISTED = strawberry.enum_value(
+        "CALENDARS_LISTED", description="The calendars were asked for: refusals only."
+    )
+    CALENDAR_ADDED = strawberry.enum_value(
+        "CALENDAR_ADDED", description="A calendar was added; or writing calendars was refused."
+    )
     ACCESS_GRANTED = strawberry.enum_value("ACCESS_GRANTED", description="A user may see a calendar.")
     ACCESS_WITHDRAWN = strawberry.enum_value("ACCESS_WITHDRAWN", description="A user may no longer see a calendar.")
     USER_DEACTIVATED = strawberry.enum_value("USER_DEACTIVATED", description="A user was deactivated.")

@@ -12,6 +12,7 @@ from zoneinfo import available_timezones
 import typer
 import uvloop
 
+from api.accounts import account_app
 from api.commands import AccountName, DatabaseUrl, InputError, find_account, on_database, with_secrets
 from api.database import DatabaseError, database, ping, prepare
 from api.demo import DemoAccount, demo_json, demo_text, sample_link_url, user_token
@@ -40,6 +41,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(account_app, name="account")
 app.add_typer(key_app, name="key")
 app.add_typer(api_key_app, name="api-key")
 Port = Annotated[int | None, typer.Option(help=f"Port to listen on. [{PREFIX}PORT, 8080]", show_default=False)]

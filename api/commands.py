@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
 from typing import Annotated, TypeVar
 
 import typer
@@ -20,7 +21,7 @@ DatabaseUrl = Annotated[
         help=f"PostgreSQL 15 or newer, in place of the embedded one. [{PREFIX}DATABASE_URL]", show_default=False
     ),
 ]
-AccountName = Annotated[str, typer.Option(help="The account, by name or id.")]
+AccountName = Annotated[str, typer.Option(help="The account, by name, the CRM's own key or id.")]
 
 
 class InputError(Exception):
@@ -53,7 +54,8 @@ async def _on_connection(settings: Settings, dsn: str, work: Callable[[Conn], Aw
 
 
 async def find_account(conn: Conn, name: str) -> AccountRecord:
-    return pick("account", name, [(a, (a.name, str(a.account_id))) for a in await list_accounts(conn)])
+    accounts = [(a, (a.name, a.external_id, str(a.account_id))) for a in await list_accounts(conn)]
+    return pick("account", name, accounts)
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
@@ -61,3 +63,7 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     return "\n".join(line.rstrip() for line in lines)
+
+
+def moment(time: datetime | None) -> str:
+    return time.astimezone(UTC).strftime("%Y-%m-%d %H:%MZ") if time else "-"

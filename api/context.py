@@ -2,10 +2,11 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
+from typing import TypeVar
 from uuid import UUID
 
 from strawberry.dataloader import DataLoader
@@ -19,12 +20,18 @@ from api.texts import external_id_error
 from api.token_users import AccountIds, provision_user
 from db.accounts import PolicyRecord
 from db.audit import Actor, Network, add_refused_call, list_actor_names
+from db.calendars import CalendarRecord, page_user_calendars
 from db.keys import ApiKeyRecord, get_api_key, had_api_key, update_last_used
 from db.polls import PollRecord, list_polls
 from db.pool import Conn, Pool
-from db.users import UserRecord, get_acting_user, get_user
+from db.users import UserRecord, get_acting_user, get_user, page_calendar_users
 from feed.room import FeedLimits
 from feed.tokens import Keyring
+
+K = TypeVar("K")
+T = TypeVar("T")
+PageKey = tuple[UUID, int, UUID | None]  # whose list, how many of it at the most, after which id
+LoadPages = Callable[[Conn, UUID, Sequence[UUID], int, UUID | None], Awaitable[dict[UUID, list[T]]]]
 
 CALLS_NOTED_EVERY = timedelta(hours=1)
 ACTING_USER = "X-Acting-User"  # the header by which a key acts for a user
@@ -54,6 +61,17 @@ class Caller:
     def has(self, scope: str) -> bool:
         """Whether a key has the scope; users need none."""
         return not self.is_key or scope in self.scopes
+
+
+class Loader(DataLoader[K, T]):
+    """One statement for what many fields ask for at once. Several of them may wait for the same answer.
+
+    Where a field is refused, the others below the same object are cancelled. Without a shield that would cancel the
+    answer for everybody who waits for it, and with them the whole request.
+    """
+
+    def load(self, key: K) -> Awaitable[T]:
+        return asyncio.shield(super().load(key))
 
 
 @dataclass
@@ -161,14 +179,24 @@ class Context:
         await add_refused_call(conn, account_id, actor, self.now, self.now - CALLS_NOTED_EVERY)
 
     @cached_property
-    def polls(self) -> DataLoader[UUID, list[PollRecord]]:
+    def polls(self) -> Loader[UUID, list[PollRecord]]:
         """The clients that poll a link of the caller's account, by the link's id."""
-        return DataLoader(self._load_polls)
+        return Loader(self._load_polls)
 
     @cached_property
-    def actor_names(self) -> DataLoader[UUID, str | None]:
+    def actor_names(self) -> Loader[UUID, str | None]:
         """The name of a user or a key of the caller's account."""
-        return DataLoader(self._load_actor_names)
+        return Loader(self._load_actor_names)
+
+    @cached_property
+    def calendar_users(self) -> Loader[PageKey, list[UserRecord]]:
+        """A page of who may see a calendar of the caller's account, by the calendar's id."""
+        return Loader(partial(self._load_pages, page_calendar_users))
+
+    @cached_property
+    def user_calendars(self) -> Loader[PageKey, list[CalendarRecord]]:
+        """A page of what a user of the caller's account may see, by the user's id."""
+        return Loader(partial(self._load_pages, page_user_calendars))
 
     async def _load_polls(self, link_ids: Sequence[UUID]) -> list[list[PollRecord]]:
         account_id = (await self.caller()).account_id
@@ -183,6 +211,17 @@ class Context:
         async with self.pool.acquire() as conn:
             names = await list_actor_names(conn, account_id, ids)
         return [names.get(id_) for id_ in ids]
+
+    async def _load_pages(self, page: LoadPages[T], keys: Sequence[PageKey]) -> list[list[T]]:
+        """One statement for all whose pages begin after the same place, as most do at the beginning."""
+        account_id = (await self.caller()).account_id
+        found: dict[PageKey, list[T]] = {}
+        async with self.pool.acquire() as conn:
+            for first, after in {(first, after) for _, first, after in keys}:
+                ids = [id_ for id_, *place in keys if place == [first, after]]
+                for id_, rows in (await page(conn, account_id, ids, first, after)).items():
+                    found[id_, first, after] = rows
+        return [found.get(key, []) for key in keys]
 
 
 Info = StrawberryInfo[Context, None]

@@ -11,10 +11,10 @@ import asyncpg
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from api.commands import find_account
 from api.database import DatabaseError, ping
 from api.directory import NotFoundError, pick
 from api.settings import PREFIX
-from db.accounts import list_accounts
 from db.activities import Activity, add_entries, list_entered, lock_activities, upsert_activities
 from db.calendars import list_calendars
 from db.pool import CONNECTION_LOST, Conn, connect
@@ -185,8 +185,7 @@ def _counted(counts: ImportCounts) -> str:
 
 async def _find(conn: Conn, account: str, calendar: str, owner: str | None) -> Destination:
     """What the names stand for. A calendar that one user alone may see is theirs, and so is what comes into it."""
-    accounts = await list_accounts(conn)
-    account_id = pick("account", account, [(a.account_id, (a.name, str(a.account_id))) for a in accounts])
+    account_id = (await find_account(conn, account)).account_id
     calendars = await list_calendars(conn, account_id)
     calendar_id = pick("calendar", calendar, [(c.id, (c.name, c.external_id, str(c.id))) for c in calendars])
     if owner is not None:

@@ -12,7 +12,7 @@ from uuid import UUID
 import typer
 
 from api.api_keys import LONGEST_KEY_NAME, Scope, is_key_name
-from api.commands import AccountName, DatabaseUrl, InputError, find_account, on_database, table, with_secrets
+from api.commands import AccountName, DatabaseUrl, InputError, find_account, moment, on_database, table, with_secrets
 from api.directory import NotFoundError, pick
 from api.integrators import end_key, make_key
 from api.settings import PREFIX, SECRETS_FILE, Settings, has_kept_secrets, load_settings, with_kept_secrets
@@ -109,7 +109,7 @@ def list_account_keys(account: AccountName, database_url: DatabaseUrl = None) ->
     """Show an account's API keys, never the keys themselves."""
     keys = on_database(load_settings(database_url=database_url), lambda conn: _list(conn, account))
     head = ("ID", "NAME", "SCOPES", "CREATED", "LAST USED", "EXPIRES", "REVOKED")
-    rows = [(str(k.id), k.name, " ".join(k.scopes), *map(_moment, _times(k))) for k in keys]
+    rows = [(str(k.id), k.name, " ".join(k.scopes), *map(moment, _times(k))) for k in keys]
     typer.echo(table([head, *rows]))
 
 
@@ -208,7 +208,3 @@ def _find(keys: Sequence[ApiKeyRecord], wanted: str) -> ApiKeyRecord:
 
 def _times(key: ApiKeyRecord) -> tuple[datetime | None, ...]:
     return key.created_at, key.last_used_at, key.expires_at, key.revoked_at
-
-
-def _moment(time: datetime | None) -> str:
-    return time.astimezone(UTC).strftime("%Y-%m-%d %H:%MZ") if time else "-"

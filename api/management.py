@@ -10,11 +10,11 @@ from strawberry import relay
 
 from api.checks import check_request, user_not_found
 from api.context import Caller, Info
-from api.errors import CalendarNotFound, ExpiryInvalid, FilterEmpty, Forbidden, InvalidArgument, Refused, UserError
+from api.errors import CalendarNotFound, ExpiryInvalid, FilterEmpty, Forbidden, Refused, UserError
 from api.feeds import FeedLink, managed_link
 from api.link_inputs import GRACE, REQUEST
 from api.links import audit_links, reset
-from api.nodes import After, First, connection, cursor_text, node_uuid, page_size
+from api.nodes import After, First, connection, cursor_id, node_uuid, page_size
 from api.refusals import answering, note_refusal
 from db.accounts import get_policy
 from db.calendars import list_calendars
@@ -127,7 +127,7 @@ async def feed_links(
         raise
     size, wanted = page_size(first), where.record() if where else LinkFilter()
     async with info.context.pool.acquire() as conn:
-        rows = await page_links(conn, caller.account_id, wanted, size + 1, _link_after(after))
+        rows = await page_links(conn, caller.account_id, wanted, size + 1, cursor_id(after))
         policy = await get_policy(conn, caller.account_id)
     page: relay.Connection[FeedLink] = connection(
         rows,
@@ -214,11 +214,3 @@ def _nodes(node_ids: list[strawberry.ID] | None, type_name: str) -> list[UUID | 
 
 def _uuids(node_ids: list[strawberry.ID] | None, type_name: str) -> list[UUID] | None:
     return None if node_ids is None else [id_ for id_ in _nodes(node_ids, type_name) if id_]
-
-
-def _link_after(after: str | None) -> UUID | None:
-    text = cursor_text(after)
-    try:
-        return UUID(text) if text else None
-    except ValueError:
-        raise InvalidArgument("after: give a cursor that this list gave you.") from None

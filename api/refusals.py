@@ -6,6 +6,7 @@ from dataclasses import fields
 from functools import wraps
 from typing import Any, TypeVar
 
+import asyncpg
 import strawberry
 
 from api.context import Caller, Info
@@ -48,9 +49,12 @@ def answering(payload: type[Payload], action: str) -> Callable[[Resolver[Input, 
 
 
 async def _again(resolver: Resolver[Input, Payload], info: Info, asked: Input) -> Payload:
-    """A mutation is one transaction: one that lost to another writer has changed nothing."""
+    """A mutation is one transaction: one that lost to another writer has changed nothing.
+
+    What was new a moment ago, and is there when it is written, the next attempt finds there.
+    """
     for _ in range(MOST_CONFLICTS):
-        with suppress(*CONFLICTS):
+        with suppress(*CONFLICTS, asyncpg.UniqueViolationError):
             return await resolver(info, asked)
     return await resolver(info, asked)
 

@@ -11,7 +11,9 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 from strawberry.types.scalar import ScalarDefinition
 
+from api.access import set_calendar_access
 from api.audit import AuditEntry, audit_log
+from api.calendars import calendars, upsert_calendars
 from api.context import Info
 from api.errors import USER_ERRORS, Forbidden, NotFound
 from api.feeds import CalendarFeed, FeedLink, list_feeds
@@ -25,10 +27,12 @@ from api.links import (
     update_feed_link,
 )
 from api.management import feed_links, limit_feed_links, reset_feed_links, revoke_feed_links
+from api.node import node
 from api.policy import FeedPolicy, feed_policy, update_feed_policy
 from api.refusals import note_refusal
 from api.resets import reset_calendar_feeds
-from api.types import TimeZone, User
+from api.types import Calendar, TimeZone, User
+from api.users import upsert_users, users
 
 UserId = Annotated[
     strawberry.ID | None,
@@ -55,6 +59,20 @@ class Query:
                 return await list_feeds(conn, info.context, viewer, with_urls=True)
         return await _feeds_of(info, user_id)
 
+    node: relay.Node | None = strawberry.field(
+        resolver=node,
+        description="The object with that id; null if there is none, or the caller may not see it.",
+    )
+    users: relay.Connection[User] = strawberry.field(
+        resolver=users,
+        description="The users of the account, the oldest first: for administrators, and API keys with the scope"
+        " users:read.",
+    )
+    calendars: relay.Connection[Calendar] = strawberry.field(
+        resolver=calendars,
+        description="The calendars that the user may see, the oldest first; for administrators, and API keys with the"
+        " scope calendars:read, all of the account.",
+    )
     feed_links: relay.Connection[FeedLink] = strawberry.field(
         resolver=feed_links,
         description="The links of everybody in the account, the oldest first, without their URLs:"
@@ -141,6 +159,21 @@ class Mutation:
         description="Change what the links of the account's users may do: for administrators, and API keys with the"
         " scope policy:write.",
     )
+    upsert_users = strawberry.mutation(
+        upsert_users,
+        description="Add and change users, by the CRM's own keys: for administrators, and API keys with the scope"
+        " users:write.",
+    )
+    upsert_calendars = strawberry.mutation(
+        upsert_calendars,
+        description="Add, change, delete and restore calendars, by the CRM's own keys: for administrators, and API keys"
+        " with the scope calendars:write.",
+    )
+    set_calendar_access = strawberry.mutation(
+        set_calendar_access,
+        description="Say who may see calendars, and nobody else may: for administrators, and API keys with the scope"
+        " access:write.",
+    )
 
 
 def parse_date_time(value: str) -> datetime:
@@ -152,6 +185,13 @@ def parse_date_time(value: str) -> datetime:
     except (ValueError, TypeError, OverflowError):
         pass
     raise GraphQLError("A DateTime must carry an offset, like 2026-03-29T01:30:00Z.")
+
+
+def parse_time_zone(value: object) -> str:
+    """A text; which zones there are is the matter of those who take one."""
+    if isinstance(value, str):
+        return value
+    raise GraphQLError("A TimeZone must be a name of the IANA database, like Europe/Berlin.")
 
 
 SCALARS: dict[object, ScalarDefinition] = {
@@ -166,6 +206,7 @@ SCALARS: dict[object, ScalarDefinition] = {
         name="TimeZone",
         description="A time zone's name in the IANA database, like Europe/Berlin.",
         specified_by_url="https://www.iana.org/time-zones",
+        parse_value=parse_time_zone,
     ),
 }
 

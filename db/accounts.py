@@ -16,7 +16,9 @@ POLICY = "a.feeds_disabled_at, a.most_links, a.longest_days, a.forced_detail, a.
 class AccountRecord:
     account_id: UUID
     name: str
-    external_id: str | None = None
+    external_id: str | None = None  # the CRM's own key of the account
+    created_at: datetime
+    suspended_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,16 +34,37 @@ class PolicyRecord:
 
 
 async def add_account(conn: Conn, name: str, now: datetime, external_id: str | None = None) -> AccountRecord:
-    account = AccountRecord(account_id=new_id(), name=name, external_id=external_id)
-    sql = "INSERT INTO accounts (account_id, name, created_at, external_id) VALUES ($1, $2, $3, $4)"
-    await conn.execute(sql, account.account_id, name, now, external_id)
+    account = AccountRecord(account_id=new_id(), name=name, external_id=external_id, created_at=now)
+    sql = "INSERT INTO accounts (account_id, name, external_id, created_at) VALUES ($1, $2, $3, $4)"
+    await conn.execute(sql, account.account_id, name, external_id, now)
     return account
+
+
+async def lock_accounts(conn: Conn) -> None:
+    """Let nobody else add or change accounts until the transaction ends; everything that is in them goes on."""
+    await conn.execute("LOCK TABLE accounts IN SHARE ROW EXCLUSIVE MODE")
 
 
 async def list_accounts(conn: Conn) -> list[AccountRecord]:
     """All accounts by age: for the operator's commands, never for a request."""
-    rows = await conn.fetch("SELECT a.account_id, a.name, a.external_id FROM accounts a ORDER BY a.account_id")
-    return [AccountRecord(**row) for row in rows]
+    sql = """
+        SELECT a.account_id, a.name, a.external_id, a.created_at, a.suspended_at FROM accounts a
+         ORDER BY a.account_id"""
+    return [AccountRecord(**row) for row in await conn.fetch(sql)]
+
+
+async def suspend_account(conn: Conn, account_id: UUID, now: datetime | None) -> bool:
+    """Let nothing of the account serve or answer from then on, or with None all again; False if it was so before."""
+    sql = """
+        UPDATE accounts a SET suspended_at = $2
+         WHERE a.account_id = $1 AND (a.suspended_at IS NULL) <> ($2::timestamptz IS NULL) RETURNING a.account_id"""
+    return await conn.fetchval(sql, account_id, now) is not None
+
+
+async def lock_account(conn: Conn, account_id: UUID) -> None:
+    """Let nobody else write the account's users, calendars and access by external ids until the transaction ends."""
+    sql = "SELECT a.account_id FROM accounts a WHERE a.account_id = $1 FOR NO KEY UPDATE"
+    await conn.fetchval(sql, account_id)
 
 
 async def list_accounts_called(conn: Conn, external_id: str) -> list[UUID]:

@@ -8,6 +8,8 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Any, Literal
 from uuid import UUID
 
+import asyncpg
+
 from db.ids import new_id
 from db.pool import Conn
 
@@ -124,7 +126,14 @@ async def page_audit_log(
         sql, account_id, actions, wanted.actor_id, wanted.subject_id, wanted.outcome, wanted.since, wanted.until,
         at, id_, first,
     )  # fmt: skip
-    return [AuditRecord(**{**row, "details": json.loads(row["details"])}) for row in rows]
+    return [_entry(row) for row in rows]
+
+
+async def get_audit_entry(conn: Conn, account_id: UUID, entry_id: UUID) -> AuditRecord | None:
+    row = await conn.fetchrow(
+        f"SELECT {COLUMNS} FROM audit_log g WHERE g.account_id = $1 AND g.id = $2", account_id, entry_id
+    )
+    return _entry(row) if row else None
 
 
 async def list_actor_names(conn: Conn, account_id: UUID, ids: Sequence[UUID]) -> dict[UUID, str]:
@@ -134,3 +143,7 @@ async def list_actor_names(conn: Conn, account_id: UUID, ids: Sequence[UUID]) ->
         UNION ALL
         SELECT k.id, k.name FROM api_keys k WHERE k.account_id = $1 AND k.id = ANY ($2::uuid[])"""
     return {row["id"]: row["name"] for row in await conn.fetch(sql, account_id, list(ids))}
+
+
+def _entry(row: asyncpg.Record) -> AuditRecord:
+    return AuditRecord(**{**row, "details": json.loads(row["details"])})

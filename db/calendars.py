@@ -1,13 +1,15 @@
 """Calendars, and who may see them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from db.access import grant_pairs
 from db.ids import new_id
 from db.pool import Conn
 
-COLUMNS = "c.account_id, c.id, c.external_id, c.name, c.color, v.changed_at"
+COLUMNS = "c.account_id, c.id, c.external_id, c.name, c.color, c.deleted_at, v.changed_at"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +19,19 @@ class CalendarRecord:
     external_id: str | None
     name: str
     color: str | None  # "#4682B4"
+    deleted_at: datetime | None
     changed_at: datetime  # when a subscriber could last see a change
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedCalendars:
+    """Which calendars; None is all."""
+
+    ids: Sequence[UUID] | None = None
+    external_ids: Sequence[str] | None = None
+    changed_since: datetime | None = None
+    deleted: bool | None = False
+    visible_to: UUID | None = None  # a user
 
 
 async def list_calendars(conn: Conn, account_id: UUID) -> list[CalendarRecord]:
@@ -43,6 +57,87 @@ async def list_visible_calendars(conn: Conn, account_id: UUID, user_id: UUID) ->
     return [CalendarRecord(**row) for row in await conn.fetch(sql, account_id, user_id)]
 
 
+async def page_calendars(
+    conn: Conn, account_id: UUID, wanted: WantedCalendars, first: int, after: UUID | None
+) -> list[CalendarRecord]:
+    """The calendars that fit, the oldest first, `first` of them at the most, that come after that one."""
+    sql = f"""
+        SELECT {COLUMNS}
+          FROM calendars c
+          JOIN calendar_versions v ON v.account_id = $1 AND v.calendar_id = c.id
+         WHERE c.account_id = $1
+           AND ($2::uuid[] IS NULL OR c.id = ANY ($2))
+           AND ($3::text[] IS NULL OR c.external_id = ANY ($3))
+           AND ($4::timestamptz IS NULL OR v.changed_at >= $4)
+           AND ($5::boolean IS NULL OR (c.deleted_at IS NOT NULL) = $5)
+           AND ($6::uuid IS NULL OR EXISTS (
+                SELECT 1 FROM calendar_access x
+                 WHERE x.account_id = $1 AND x.user_id = $6 AND x.calendar_id = c.id AND x.withdrawn_at IS NULL))
+           AND ($7::uuid IS NULL OR c.id > $7)
+         ORDER BY c.id LIMIT $8"""
+    ids, external_ids = (None if given is None else list(given) for given in (wanted.ids, wanted.external_ids))
+    rows = await conn.fetch(
+        sql, account_id, ids, external_ids, wanted.changed_since, wanted.deleted, wanted.visible_to, after, first
+    )
+    return [CalendarRecord(**row) for row in rows]
+
+
+async def page_user_calendars(
+    conn: Conn, account_id: UUID, user_ids: Sequence[UUID], first: int, after: UUID | None
+) -> dict[UUID, list[CalendarRecord]]:
+    """What each of the users may see: of each the oldest `first` calendars that come after that one."""
+    sql = f"""
+        SELECT d.user_id, {COLUMNS}
+          FROM unnest($2::uuid[]) AS d (user_id)
+         CROSS JOIN LATERAL (
+               SELECT k.id FROM calendar_access x JOIN calendars k ON k.account_id = $1 AND k.id = x.calendar_id
+                WHERE x.account_id = $1 AND x.user_id = d.user_id AND x.withdrawn_at IS NULL
+                  AND k.deleted_at IS NULL AND ($4::uuid IS NULL OR k.id > $4)
+                ORDER BY k.id LIMIT $3) s
+          JOIN calendars c ON c.account_id = $1 AND c.id = s.id
+          JOIN calendar_versions v ON v.account_id = $1 AND v.calendar_id = c.id
+         ORDER BY d.user_id, c.id"""
+    found: dict[UUID, list[CalendarRecord]] = {}
+    for row in await conn.fetch(sql, account_id, list(user_ids), first, after):
+        values = dict(row)
+        found.setdefault(values.pop("user_id"), []).append(CalendarRecord(**values))
+    return found
+
+
+async def find_calendars(conn: Conn, account_id: UUID, external_ids: Sequence[str]) -> dict[str, UUID]:
+    """The ids of those of them that are there and not deleted, by external id."""
+    sql = """
+        SELECT c.external_id, c.id FROM calendars c
+         WHERE c.account_id = $1 AND c.external_id = ANY ($2::text[]) AND c.deleted_at IS NULL"""
+    return {row["external_id"]: row["id"] for row in await conn.fetch(sql, account_id, list(external_ids))}
+
+
+async def lock_calendars(conn: Conn, account_id: UUID, external_ids: Sequence[str]) -> list[CalendarRecord]:
+    """Those of them that are there, deleted ones too, locked until the transaction ends."""
+    sql = f"""
+        SELECT {COLUMNS}
+          FROM calendars c
+          JOIN calendar_versions v ON v.account_id = $1 AND v.calendar_id = c.id
+         WHERE c.account_id = $1 AND c.external_id = ANY ($2::text[])
+         ORDER BY c.id FOR NO KEY UPDATE OF c"""
+    return [CalendarRecord(**row) for row in await conn.fetch(sql, account_id, list(external_ids))]
+
+
+async def save_calendars(conn: Conn, account_id: UUID, calendars: Sequence[CalendarRecord], now: datetime) -> None:
+    """Add the calendars, or write those over that are there by id; what changes has to be locked before."""
+    columns = ("id", "external_id", "name", "color", "deleted_at")
+    sql = """
+        INSERT INTO calendars (account_id, id, external_id, name, color, deleted_at, created_at)
+        SELECT $1, d.id, d.external_id, d.name, d.color, d.deleted_at, $2
+          FROM unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::timestamptz[])
+            AS d (id, external_id, name, color, deleted_at)
+         ORDER BY d.id
+        ON CONFLICT (account_id, id) DO UPDATE
+           SET name = excluded.name, color = excluded.color, deleted_at = excluded.deleted_at"""
+    values = ([getattr(calendar, name) for calendar in calendars] for name in columns)
+    await conn.execute(sql, account_id, now, *values)
+
+
 async def add_calendar(
     conn: Conn, account_id: UUID, now: datetime, *, name: str, color: str | None = None, external_id: str | None = None
 ) -> UUID:
@@ -57,10 +152,4 @@ async def add_calendar(
 
 async def grant_access(conn: Conn, account_id: UUID, calendar_id: UUID, user_ids: list[UUID], now: datetime) -> None:
     """Let the users see the calendar, from now on if they could not already."""
-    sql = """
-        INSERT INTO calendar_access (account_id, calendar_id, user_id, granted_at)
-        SELECT $1, $2, u.id, $4 FROM unnest($3::uuid[]) AS u (id) ORDER BY u.id
-        ON CONFLICT (account_id, user_id, calendar_id) DO UPDATE
-           SET granted_at = excluded.granted_at, withdrawn_at = NULL
-         WHERE calendar_access.withdrawn_at IS NOT NULL"""
-    await conn.execute(sql, account_id, calendar_id, user_ids, now)
+    await grant_pairs(conn, account_id, [(calendar_id, user_id) for user_id in user_ids], now)

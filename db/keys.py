@@ -93,6 +93,13 @@ async def page_api_keys(conn: Conn, account_id: UUID, first: int, after: UUID | 
     return [ApiKeyRecord(**row) for row in await conn.fetch(sql, account_id, after, first)]
 
 
+async def get_kept_api_key(conn: Conn, account_id: UUID, key_id: UUID) -> ApiKeyRecord | None:
+    """The key, whether or not it opens anything."""
+    sql = f"SELECT {COLUMNS} FROM api_keys k WHERE k.account_id = $1 AND k.id = $2"
+    row = await conn.fetchrow(sql, account_id, key_id)
+    return ApiKeyRecord(**row) if row else None
+
+
 async def lock_api_key(conn: Conn, account_id: UUID, key_id: UUID) -> ApiKeyRecord | None:
     """The key, whether or not it opens anything, locked until the transaction ends."""
     sql = f"SELECT {COLUMNS} FROM api_keys k WHERE k.account_id = $1 AND k.id = $2 FOR NO KEY UPDATE"

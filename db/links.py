@@ -252,8 +252,8 @@ async def lock_filtered_links(conn: Conn, account_id: UUID, wanted: LinkFilter) 
 OWNED = f"""
     SELECT {COLUMNS},
            u.external_id AS user_external_id, u.name AS user_name, u.email AS user_email,
-           u.administrator, u.time_zone, u.locale, u.deactivated_at,
-           c.external_id AS calendar_external_id, c.name AS calendar_name, c.color, v.changed_at,
+           u.administrator, u.time_zone, u.locale, u.deactivated_at, u.changed_at AS user_changed_at,
+           c.external_id AS calendar_external_id, c.name AS calendar_name, c.color, c.deleted_at, v.changed_at,
            l.calendar_id IS NULL OR c.deleted_at IS NULL AND EXISTS (
                SELECT 1 FROM calendar_access y
                 WHERE y.account_id = $1 AND y.user_id = l.user_id AND y.calendar_id = l.calendar_id
@@ -297,6 +297,7 @@ def _owned(row: asyncpg.Record) -> OwnedLink:
         external_id=row["user_external_id"],
         name=row["user_name"],
         email=row["user_email"],
+        changed_at=row["user_changed_at"],
         **{name: row[name] for name in ("administrator", "time_zone", "locale", "deactivated_at")},
     )
     calendar = link.calendar_id and CalendarRecord(
@@ -304,6 +305,6 @@ def _owned(row: asyncpg.Record) -> OwnedLink:
         id=link.calendar_id,
         external_id=row["calendar_external_id"],
         name=row["calendar_name"],
-        **{name: row[name] for name in ("color", "changed_at")},
+        **{name: row[name] for name in ("color", "deleted_at", "changed_at")},
     )
     return OwnedLink(link=link, user=user, calendar=calendar or None, has_access=row["has_access"])

@@ -132,7 +132,7 @@ def test_readme_names_every_command() -> None:
     readme = (ROOT / "README.md").read_text()
     helped = subprocess.run([COMMAND, "--help"], capture_output=True, text=True, check=True).stdout
     commands = set(re.findall(r"^│ ([a-z][a-z-]*) ", helped, re.MULTILINE))
-    assert commands == {"demo", "serve", "migrate", "token", "schema", "import", "key", "api-key"}
+    assert commands == {"demo", "serve", "migrate", "token", "schema", "import", "account", "key", "api-key"}
     assert {name for name in commands if f"`calendar-feeds {name}" in readme} == commands
 
 
@@ -243,6 +243,12 @@ def test_operators_commands_run(demo: Running, tmp_path: Path, empty_database: s
     assert not (tmp_path / "data").exists()
     workers = f"{BOUNDED} {block(OPERATORS, '--workers')}"
     assert shell(workers, tmp_path, tmp_path / "data").startswith(serves)
+
+
+def test_operators_manage_accounts(tmp_path: Path) -> None:
+    said = shell(block(OPERATORS, "account add"), tmp_path, tmp_path / "data").splitlines()
+    assert [line.rpartition(") ")[2] for line in said[:2]] == ["is suspended.", "serves again."]
+    assert re.fullmatch(r"[0-9a-f-]{36}  Contoso Ltd  crm-7 +[\d-]{10} [\d:]{5}Z  -", said[-1])
 
 
 def test_operators_rotate_the_keys(demo: Running, tmp_path: Path, dsn: str) -> None:

@@ -45,6 +45,7 @@ VALUES: dict[str, Any] = {
     "TimeZone": "Europe/Berlin",
     "JSON": {},
 }
+TEXTS = {"email": "cy@example.com", "locale": "de", "color": "#4682B4"}  # of a form of their own, by what takes them
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +222,11 @@ def _is_filled(path: Path, each: GraphQLArgument | GraphQLInputField, filling: F
         return True
     if any(chosen[: len(path)] == path for chosen in filling.given):
         return True
-    return filling.flag is not None and path[-1] not in CURSORS and get_named_type(each.type).name not in above
+    return (
+        filling.flag is not None
+        and path[-1].rpartition("_")[2] not in CURSORS
+        and get_named_type(each.type).name not in above
+    )
 
 
 def _has_default(each: GraphQLArgument | GraphQLInputField) -> bool:
@@ -250,6 +255,8 @@ def _scalar(path: Path, kind: str, filling: Filling) -> Any:
         return filling.flag is not False
     if kind == "String" and path[-1].lower().endswith(("id", "ids")):
         return filling.external_id
+    if kind == "String" and path[-1] in TEXTS:
+        return TEXTS[path[-1]]
     if kind not in VALUES:
         raise NotImplementedError(f"{'.'.join(path)}: say in VALUES what a {kind} is filled with")
     return VALUES[kind]

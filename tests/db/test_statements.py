@@ -12,13 +12,13 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from db import accounts, activities, audit, calendars, fragments, gate, keys, links, polls, users
+from db import access, accounts, activities, audit, calendars, fragments, gate, keys, links, polls, users
 from tests.db.test_schema import TABLES
 from tests.seed import NOW, Seed, meeting
 
-MODULES: list[ModuleType] = [accounts, activities, audit, calendars, fragments, gate, keys, links, polls, users]
+MODULES: list[ModuleType] = [access, accounts, activities, audit, calendars, fragments, gate, keys, links, polls, users]
 # A command's, over all accounts; and what finds a bearer token's account.
-OPERATORS_OWN = {"list_accounts", "count_key_links", "list_accounts_called"}
+OPERATORS_OWN = {"list_accounts", "lock_accounts", "count_key_links", "list_accounts_called"}
 
 RENDERED = fragments.SelectedActivity(
     activity_id=uuid4(),
@@ -47,8 +47,22 @@ POLLED = (
     polls.PollCount(NOW, NOW, 1, 200, "CALENDAR"),
 )
 LIMITS = polls.AlarmLimits(clients=6, networks=40, cloud=["Google Calendar"])
+
+
+async def lock_accounts(seed: Seed) -> None:
+    async with seed.conn.transaction():
+        await accounts.lock_accounts(seed.conn)
+
+
 CALLS: dict[str, Callable[[Seed], Awaitable[object]]] = {
+    "list_access": lambda s: access.list_access(s.conn, s.account_id, [s.own]),
+    "plan_anew": lambda s: access.plan_anew(s.conn),
+    "grant_pairs": lambda s: access.grant_pairs(s.conn, s.account_id, [(s.own, s.ben.id)], NOW),
+    "withdraw_pairs": lambda s: access.withdraw_pairs(s.conn, s.account_id, [(s.own, s.anna.id)], NOW),
     "add_account": lambda s: accounts.add_account(s.conn, "Other", NOW),
+    "lock_accounts": lock_accounts,
+    "suspend_account": lambda s: accounts.suspend_account(s.conn, s.account_id, NOW),
+    "lock_account": lambda s: accounts.lock_account(s.conn, s.account_id),
     "get_policy": lambda s: accounts.get_policy(s.conn, s.account_id),
     "lock_policy": lambda s: accounts.lock_policy(s.conn, s.account_id),
     "update_policy": lambda s: accounts.update_policy(s.conn, s.account_id, accounts.PolicyRecord(most_links=3)),
@@ -65,9 +79,17 @@ CALLS: dict[str, Callable[[Seed], Awaitable[object]]] = {
     "name_actor": lambda s: audit.name_actor(s.conn, audit.OPERATOR),
     "add_refused_call": lambda s: audit.add_refused_call(s.conn, s.account_id, audit.OPERATOR, NOW, NOW),
     "page_audit_log": lambda s: audit.page_audit_log(s.conn, s.account_id, audit.AuditFilter(), 9, (NOW, uuid4())),
+    "get_audit_entry": lambda s: audit.get_audit_entry(s.conn, s.account_id, uuid4()),
     "list_actor_names": lambda s: audit.list_actor_names(s.conn, s.account_id, [s.anna.id]),
     "list_visible_calendars": lambda s: calendars.list_visible_calendars(s.conn, s.account_id, s.anna.id),
     "list_calendars": lambda s: calendars.list_calendars(s.conn, s.account_id),
+    "page_calendars": lambda s: calendars.page_calendars(
+        s.conn, s.account_id, calendars.WantedCalendars(visible_to=s.anna.id), 9, uuid4()
+    ),
+    "page_user_calendars": lambda s: calendars.page_user_calendars(s.conn, s.account_id, [s.anna.id], 9, uuid4()),
+    "find_calendars": lambda s: calendars.find_calendars(s.conn, s.account_id, ["c1"]),
+    "lock_calendars": lambda s: calendars.lock_calendars(s.conn, s.account_id, ["c1"]),
+    "save_calendars": lambda s: calendars.save_calendars(s.conn, s.account_id, [], NOW),
     "add_calendar": lambda s: calendars.add_calendar(s.conn, s.account_id, NOW, name="Other"),
     "grant_access": lambda s: calendars.grant_access(s.conn, s.account_id, s.own, [s.ben.id], NOW),
     "select_activities": lambda s: fragments.select_activities(s.conn, s.selection(s.own), left_out=True),
@@ -95,6 +117,7 @@ CALLS: dict[str, Callable[[Seed], Awaitable[object]]] = {
     "had_api_key": lambda s: keys.had_api_key(s.conn, s.account_id, uuid4(), b""),
     "list_api_keys": lambda s: keys.list_api_keys(s.conn, s.account_id),
     "page_api_keys": lambda s: keys.page_api_keys(s.conn, s.account_id, 9, uuid4()),
+    "get_kept_api_key": lambda s: keys.get_kept_api_key(s.conn, s.account_id, uuid4()),
     "lock_api_key": lambda s: keys.lock_api_key(s.conn, s.account_id, uuid4()),
     "update_last_used": lambda s: keys.update_last_used(s.conn, s.account_id, uuid4(), NOW),
     "revoke_api_key": lambda s: keys.revoke_api_key(s.conn, s.account_id, uuid4(), NOW),
@@ -115,6 +138,14 @@ CALLS: dict[str, Callable[[Seed], Awaitable[object]]] = {
     "get_acting_user": lambda s: users.get_acting_user(s.conn, s.account_id, s.anna.id),
     "lock_user": lambda s: users.lock_user(s.conn, s.account_id, s.anna.id),
     "list_known_users": lambda s: users.list_known_users(s.conn, s.account_id, [s.anna.id]),
+    "page_users": lambda s: users.page_users(s.conn, s.account_id, users.WantedUsers(), 9, uuid4()),
+    "page_calendar_users": lambda s: users.page_calendar_users(s.conn, s.account_id, [s.own], 9, uuid4()),
+    "find_users": lambda s: users.find_users(s.conn, s.account_id, ["u1"]),
+    "lock_users": lambda s: users.lock_users(s.conn, s.account_id, ["u1"]),
+    "lock_many_users": lambda s: users.lock_many_users(s.conn, s.account_id, [s.anna.id]),
+    "compare_emails": lambda s: users.compare_emails(s.conn, s.account_id, ["anna@example.com"], [s.ben.id]),
+    "clear_emails": lambda s: users.clear_emails(s.conn, s.account_id, [s.anna.id]),
+    "save_users": lambda s: users.save_users(s.conn, s.account_id, [s.anna], NOW),
     "list_users": lambda s: users.list_users(s.conn, s.account_id),
     "list_viewers": lambda s: users.list_viewers(s.conn, s.account_id, s.own),
     "add_user": lambda s: users.add_user(s.conn, s.account_id, NOW, name="Other"),

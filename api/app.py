@@ -12,9 +12,11 @@ from strawberry.types import ExecutionResult
 
 from api.auth import Bearers, NotAuthenticatedError
 from api.context import ACTING_USER, Context
+from api.deliveries import Deliveries, DeliverySettings
 from api.errors import formatted_error
 from api.network import caller_network, parse_proxies
 from api.protocol import SENT_ALWAYS
+from api.receivers import Receivers
 from api.schema import schema
 from api.settings import Settings
 from api.token_users import AccountIds
@@ -44,8 +46,10 @@ def create_app(settings: Settings, dsn: str) -> web.Application:
     rates, polls = _rates(settings), PollLog(pool, _poll_settings(settings))
     notices = Notices(settings.notice_days, settings.settings_page_url)
     patient, bearers = PatientPool(pool, settings.patience_seconds), Bearers(settings)
+    receivers = Receivers(keyring, parse_proxies(settings.webhook_networks))
+    deliveries = Deliveries(pool, keyring, receivers, DeliverySettings())
     app = web.Application()
-    app.cleanup_ctx.append(lambda _: _open(pool, rates, polls, bearers))
+    app.cleanup_ctx.append(lambda _: _open(pool, rates, polls, bearers, deliveries))
     app.on_response_prepare.append(partial(_add_headers, _sent(settings)))
     app.router.add_route("*", "/graphql", GraphQL(settings, bearers, pool, keyring, limits, network))
     app.router.add_routes(FeedRoutes(patient, keyring, notices, limits, rates, polls, network).routes())
@@ -83,7 +87,7 @@ class GraphQL(GraphQLView[Context, None]):
         super().__init__(schema, graphql_ide="graphiql" if settings.graphiql else None, subscription_protocols=())
         self._context = partial(
             Context, pool, keyring, settings.base_url, limits, settings.links_per_user, AccountIds(),
-            settings.provision_users,
+            settings.provision_users, webhook_networks=parse_proxies(settings.webhook_networks),
         )  # fmt: skip
         self._bearers, self._network = bearers, network
 
@@ -109,8 +113,10 @@ async def _add_headers(headers: Mapping[str, str], _: web.Request, response: web
     response.headers.setdefault("Cache-Control", "no-store")  # the API's answers hold private URLs
 
 
-async def _open(pool: Pool, rates: PollRates, polls: PollLog, bearers: Bearers) -> AsyncIterator[None]:
-    async with pool, aclosing(rates), polls.running(), bearers.running():
+async def _open(
+    pool: Pool, rates: PollRates, polls: PollLog, bearers: Bearers, deliveries: Deliveries
+) -> AsyncIterator[None]:
+    async with pool, aclosing(rates), polls.running(), bearers.running(), deliveries.running():
         yield
 
 

@@ -50,6 +50,17 @@ class AuditAction(Enum):
     CALENDAR_ADDED = strawberry.enum_value(
         "CALENDAR_ADDED", description="A calendar was added; or writing calendars was refused."
     )
+    WEBHOOK_ADDED = strawberry.enum_value("WEBHOOK_ADDED", description="A webhook was added.")
+    WEBHOOK_UPDATED = strawberry.enum_value("WEBHOOK_UPDATED", description="A webhook was changed, or its secret.")
+    WEBHOOK_DISABLED = strawberry.enum_value(
+        "WEBHOOK_DISABLED",
+        description="A webhook was disabled by the service: its receiver failed for days, or is gone.",
+    )
+    WEBHOOK_REMOVED = strawberry.enum_value("WEBHOOK_REMOVED", description="A webhook was removed.")
+    WEBHOOK_TESTED = strawberry.enum_value("WEBHOOK_TESTED", description="A test was sent to a webhook: refusals only.")
+    WEBHOOKS_LISTED = strawberry.enum_value(
+        "WEBHOOKS_LISTED", description="The account's webhooks were asked for: refusals only."
+    )
     ACCESS_GRANTED = strawberry.enum_value("ACCESS_GRANTED", description="A user may see a calendar.")
     ACCESS_WITHDRAWN = strawberry.enum_value("ACCESS_WITHDRAWN", description="A user may no longer see a calendar.")
     USER_DEACTIVATED = strawberry.enum_value("USER_DEACTIVATED", description="A user was deactivated.")
@@ -81,7 +92,14 @@ class AuditOutcome(Enum):
     REFUSED = strawberry.enum_value("REFUSED", description="It was refused, and nothing was changed.")
 
 
-SUBJECTS = {"LINK": "FeedLink", "KEY": "ApiKey", "CALENDAR": "Calendar", "POLICY": "Account", "ACCOUNT": "Account"}
+SUBJECTS = {
+    "LINK": "FeedLink",
+    "KEY": "ApiKey",
+    "WEBHOOK": "Webhook",
+    "CALENDAR": "Calendar",
+    "POLICY": "Account",
+    "ACCOUNT": "Account",
+}
 ACTORS = {"USER": "User", "KEY": "ApiKey"}
 
 
@@ -94,7 +112,8 @@ class AuditEntry(relay.Node):
     actor_type: AuditActorType = strawberry.field(description="Who did it: a user, a key, an operator, the service.")
     actor_id: strawberry.ID | None = strawberry.field(description="The user or the key.")
     subject_id: strawberry.ID | None = strawberry.field(
-        description="What it was done to: the link, the key, the user whose rights changed, the account of a policy."
+        description="What it was done to: the link, the key, the webhook, the user whose rights changed, the account of"
+        " a policy."
     )
     network: str | None = strawberry.field(description="Where the caller was, as a network: the address is not kept.")
     details: JSON = strawberry.field(description="What else there is to say, such as the values before and after.")

@@ -21,6 +21,7 @@ from api.token_users import AccountIds, provision_user
 from db.accounts import PolicyRecord
 from db.audit import Actor, Network, add_refused_call, list_actor_names
 from db.calendars import CalendarRecord, page_user_calendars
+from db.deliveries import DeliveryPage, DeliveryRecord, list_deliveries
 from db.keys import ApiKeyRecord, get_api_key, had_api_key, update_last_used
 from db.polls import PollRecord, list_polls
 from db.pool import Conn, Pool
@@ -88,6 +89,7 @@ class Context:
     principal: Principal | ApiKeyText | NotAuthenticatedError
     network: Network | None  # of the caller, for the audit log
     acting_user: str | None = None  # the header: for whom a key acts, by node id or the CRM's own key
+    webhook_networks: Sequence[Network] = ()  # private ones that webhooks may lead to
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     refused: set[tuple[object, ...]] = field(default_factory=set)  # attempts that are in the audit log already
     _caller: Caller | ApiError | None = None
@@ -184,6 +186,11 @@ class Context:
         return Loader(self._load_polls)
 
     @cached_property
+    def deliveries(self) -> Loader[DeliveryPage, list[DeliveryRecord]]:
+        """Pages of what is delivered to webhooks of the caller's account."""
+        return Loader(self._load_deliveries)
+
+    @cached_property
     def actor_names(self) -> Loader[UUID, str | None]:
         """The name of a user or a key of the caller's account."""
         return Loader(self._load_actor_names)
@@ -205,6 +212,11 @@ class Context:
             for poll in await list_polls(conn, account_id, link_ids):
                 found[poll.link_id].append(poll)
         return [found[link_id] for link_id in link_ids]
+
+    async def _load_deliveries(self, pages: Sequence[DeliveryPage]) -> list[list[DeliveryRecord]]:
+        account_id = (await self.caller()).account_id
+        async with self.pool.acquire() as conn:
+            return await list_deliveries(conn, account_id, pages)
 
     async def _load_actor_names(self, ids: Sequence[UUID]) -> list[str | None]:
         account_id = (await self.caller()).account_id

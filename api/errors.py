@@ -9,8 +9,9 @@ import strawberry
 import structlog
 from graphql import GraphQLError
 
-# What messages of GraphQL's own repeat of a query: whatever begins like a feed token, an API key or a JWT.
-SECRET = re.compile(r"(?:cf1_|cfk_)[\w-]+|eyJ[\w-]+\.[\w-]+(?:\.[\w-]+)?")
+# What messages of GraphQL's own repeat of a query: whatever begins like a feed token, an API key, a webhook's secret or
+# a JWT.
+SECRET = re.compile(r"(?:cf1_|cfk_|whsec_)[\w+/=-]+|eyJ[\w-]+\.[\w-]+(?:\.[\w-]+)?")
 
 log = structlog.get_logger()
 
@@ -171,6 +172,16 @@ class WebhookNotFound(UserError):
     pass
 
 
+@strawberry.type(description="The webhook is disabled: nothing is sent to it until it is enabled.")
+class WebhookDisabled(UserError):
+    pass
+
+
+@strawberry.type(description="The account has as many webhooks as it may have.")
+class TooManyWebhooks(UserError):
+    pass
+
+
 NOT_ALLOWED = (
     CalendarNotFound,
     UserNotFound,
@@ -195,6 +206,8 @@ MISTAKES = (
     TooManyItems,
     ItemRepeated,
     EmailTaken,
+    WebhookDisabled,
+    TooManyWebhooks,
 )
 USER_ERRORS = [*NOT_ALLOWED, *MISTAKES]
 

@@ -27,6 +27,7 @@ from db.keys import (
 )
 from db.links import reset_links
 from db.pool import Conn
+from db.webhooks import count_key_webhooks
 from feed.tokens import Keyring
 
 SETTING = f"{PREFIX}SECRET_KEYS"
@@ -56,17 +57,20 @@ def list_keys(
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Show how many live links are on each key, the newest key first; the keys themselves are never shown."""
+    """Show how many live links and webhooks are on each key, the newest key first; never the keys themselves."""
     settings = with_secrets(load_settings(database_url=database_url), "secret_keys")
     keyring = keyring_of(settings)
     links: Counter[str] = Counter()
     for counted in on_database(settings, count_key_links):
         links[counted.key_id] += counted.links
-    key_ids = [*keyring.key_ids, *sorted(set(links) - set(keyring.key_ids))]
+    webhooks = Counter(on_database(settings, count_key_webhooks))
+    key_ids = [*keyring.key_ids, *sorted({*links, *webhooks} - set(keyring.key_ids))]
     if as_json:
-        typer.echo(json.dumps([{"id": k, "links": links[k], "configured": k in keyring} for k in key_ids]))
+        rows = [{"id": k, "links": links[k], "webhooks": webhooks[k], "configured": k in keyring} for k in key_ids]
+        typer.echo(json.dumps(rows))
     else:
-        typer.echo(table([("KEY", "LINKS", ""), *((k, str(links[k]), _remark(k, keyring)) for k in key_ids)]))
+        counts = [(k, str(links[k]), str(webhooks[k]), _remark(k, keyring)) for k in key_ids]
+        typer.echo(table([("KEY", "LINKS", "WEBHOOKS", ""), *counts]))
 
 
 @key_app.command("roll")
@@ -138,7 +142,7 @@ def next_key_id(key_ids: Sequence[str]) -> str:
 
 def _remark(key_id: str, keyring: Keyring) -> str:
     if key_id not in keyring:
-        return f"not in {SETTING}: these links are dead"
+        return f"not in {SETTING}: these links are dead, and these webhooks wait"
     return "signs new and reset links" if key_id == keyring.newest else ""
 
 

@@ -13,12 +13,15 @@ from api.context import Caller, Info
 from api.feeds import CalendarFeed, FeedLink, list_feeds, managed_link
 from api.integrators import ApiKey
 from api.types import Calendar, User
+from api.webhooks import Webhook, WebhookDelivery
 from db.accounts import get_policy
 from db.audit import get_audit_entry
 from db.calendars import WantedCalendars, page_calendars
+from db.deliveries import get_delivery
 from db.keys import get_kept_api_key
 from db.links import get_owned_link
 from db.users import get_user
+from db.webhooks import list_webhooks
 
 Load = Callable[[Info, Caller, UUID], Awaitable[relay.Node | None]]
 NodeId = Annotated[strawberry.ID, strawberry.argument(description="The `id` that the API gave the object.")]
@@ -89,6 +92,22 @@ async def _api_key(info: Info, caller: Caller, key_id: UUID) -> ApiKey | None:
     return ApiKey.of(key) if key else None
 
 
+async def _webhook(info: Info, caller: Caller, webhook_id: UUID) -> Webhook | None:
+    if not caller.may("webhooks:read"):
+        return None
+    async with info.context.pool.acquire() as conn:
+        found = await list_webhooks(conn, caller.account_id)
+    return next((Webhook.of(webhook) for webhook in found if webhook.id == webhook_id), None)
+
+
+async def _webhook_delivery(info: Info, caller: Caller, delivery_id: UUID) -> WebhookDelivery | None:
+    if not caller.may("webhooks:read"):
+        return None
+    async with info.context.pool.acquire() as conn:
+        delivery = await get_delivery(conn, caller.account_id, delivery_id)
+    return WebhookDelivery.of(delivery) if delivery else None
+
+
 async def _feeds(info: Info, caller: Caller, user_id: UUID) -> list[CalendarFeed]:
     """The user's feeds, if the caller may see them: with their URLs if they are the caller's own."""
     is_own = _is_own(caller, user_id) and caller.has("feeds:read")
@@ -109,4 +128,6 @@ LOADS: dict[str, Load] = {
     "FeedLink": _feed_link,
     "AuditEntry": _audit_entry,
     "ApiKey": _api_key,
+    "Webhook": _webhook,
+    "WebhookDelivery": _webhook_delivery,
 }

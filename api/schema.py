@@ -33,6 +33,14 @@ from api.refusals import note_refusal
 from api.resets import reset_calendar_feeds
 from api.types import Calendar, TimeZone, User
 from api.users import upsert_users, users
+from api.webhook_changes import (
+    add_webhook,
+    remove_webhook,
+    rotate_webhook_secret,
+    test_webhook,
+    update_webhook,
+)
+from api.webhooks import Webhook, webhooks
 
 UserId = Annotated[
     strawberry.ID | None,
@@ -90,6 +98,11 @@ class Query:
         resolver=audit_log,
         description="What was done in the account and what was refused, the latest first: for administrators,"
         " and API keys with the scope audit:read.",
+    )
+    webhooks: list[Webhook] = strawberry.field(
+        resolver=webhooks,
+        description="Who is told of what happens in the account, the oldest first: for administrators, and API keys"
+        " with the scope webhooks:read.",
     )
 
 
@@ -174,6 +187,28 @@ class Mutation:
         description="Say who may see calendars, and nobody else may: for administrators, and API keys with the scope"
         " access:write.",
     )
+    add_webhook = strawberry.mutation(
+        add_webhook,
+        description="Let a receiver be told of what happens in the account: for administrators, and API keys with the"
+        " scope webhooks:write.",
+    )
+    update_webhook = strawberry.mutation(
+        update_webhook,
+        description="Change where a webhook leads and what it is told of, disable or enable it: for administrators, and"
+        " API keys with the scope webhooks:write.",
+    )
+    rotate_webhook_secret = strawberry.mutation(
+        rotate_webhook_secret,
+        description="Give a webhook a new secret: for administrators, and API keys with the scope webhooks:write.",
+    )
+    test_webhook = strawberry.mutation(
+        test_webhook,
+        description="Send a test to a webhook: for administrators, and API keys with the scope webhooks:write.",
+    )
+    remove_webhook = strawberry.mutation(
+        remove_webhook,
+        description="Tell a receiver nothing any more: for administrators, and API keys with the scope webhooks:write.",
+    )
 
 
 def parse_date_time(value: str) -> datetime:
@@ -218,7 +253,7 @@ class Schema(strawberry.Schema):
         pass
 
 
-MOST_TOKENS = 1_000  # of a query; a longer one would keep polls waiting while it is read
+MOST_TOKENS = 2_000  # of a query; a longer one would keep polls waiting while it is read
 
 schema = Schema(
     Query,

@@ -142,9 +142,9 @@ class Settings(BaseSettings):
             raise ValueError(f"write it like https://crm.example.com/feeds, at most {LONGEST_PAGE_URL} characters")
         return value
 
-    @field_validator("proxies")
+    @field_validator("proxies", "webhook_networks")
     @classmethod
-    def _check_proxies(cls, value: str | None) -> str | None:
+    def _check_networks(cls, value: str | None) -> str | None:
         try:
             parse_proxies(value)
         except ValueError:

@@ -11,6 +11,7 @@ from db.audit import Network
 from db.pool import Conn
 
 DAY = timedelta(days=1)
+SHORTEST_STALE = 2 * DAY  # that a client has been silent
 Answer = Literal["CALENDAR", "UNCHANGED", "NOTICE", "GONE", "LIMITED", "UNAVAILABLE"]
 NOWHERE = IPv4Network("0.0.0.0/0")  # stands for a network that is not known, or not to be kept
 
@@ -43,6 +44,10 @@ class PollCount(NamedTuple):
 Counted = tuple[PollKey, PollCount]
 
 
+COLUMNS = """p.link_id, p.client, p.first_polled_at, p.last_polled_at, p.polls, p.last_status, p.last_answer,
+    p.usual_seconds"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollRecord:
     """A client of a link, whatever it was answered."""
@@ -60,7 +65,7 @@ class PollRecord:
         """Whether the client has probably stopped: silent for more than three of its intervals, and for two days."""
         silence = now - self.last_polled_at
         usual = timedelta(seconds=self.usual_seconds) if self.usual_seconds else DAY
-        return silence > 3 * usual and silence >= 2 * DAY
+        return silence > 3 * usual and silence >= SHORTEST_STALE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,28 +99,32 @@ async def save_polls(conn: Conn, account_id: UUID, counted: Sequence[Counted]) -
     """Add the polls to what is known of their clients; those of links that are gone are passed over.
 
     Writers may come in any order: polls that are older than the last known ones are counted and change nothing else.
+    A client that is given the calendar for the first time is told to the account's webhooks, by a trigger.
     """
     sql = f"""
         INSERT INTO feed_polls AS p
-               (account_id, link_id, client, first_polled_at, last_polled_at, polls, last_status, last_answer)
+               (account_id, link_id, client, first_polled_at, last_polled_at, polls, last_status, last_answer,
+                first_served_at)
         SELECT $1, d.link_id, d.client, min(d.first_polled_at), max(d.last_polled_at), sum(d.polls),
                (array_agg(d.last_status ORDER BY d.last_polled_at DESC))[1],
-               (array_agg(d.last_answer ORDER BY d.last_polled_at DESC))[1]
-          FROM unnest($2::uuid[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::bigint[], $7::int[],
-                      $8::text[])
-            AS d (link_id, client, first_polled_at, last_polled_at, polls, last_status, last_answer)
+               (array_agg(d.last_answer ORDER BY d.last_polled_at DESC))[1],
+               min(d.first_polled_at) FILTER (WHERE d.is_served)
+          FROM unnest($2::uuid[], $3::text[], $4::boolean[], $5::timestamptz[], $6::timestamptz[], $7::bigint[],
+                      $8::int[], $9::text[])
+            AS d (link_id, client, is_served, first_polled_at, last_polled_at, polls, last_status, last_answer)
           JOIN feed_links l ON l.account_id = $1 AND l.id = d.link_id
          GROUP BY d.link_id, d.client ORDER BY d.link_id, d.client
         ON CONFLICT (account_id, link_id, client) DO UPDATE
            SET usual_seconds = {USUAL_SECONDS},
                polls = p.polls + excluded.polls,
                first_polled_at = least(p.first_polled_at, excluded.first_polled_at),
+               first_served_at = least(p.first_served_at, excluded.first_served_at),
                last_polled_at = greatest(p.last_polled_at, excluded.last_polled_at),
                last_status = CASE WHEN excluded.last_polled_at >= p.last_polled_at
                                   THEN excluded.last_status ELSE p.last_status END,
                last_answer = CASE WHEN excluded.last_polled_at >= p.last_polled_at
                                   THEN excluded.last_answer ELSE p.last_answer END"""
-    columns = zip(*((key.link_id, key.client, *count) for key, count in counted), strict=True)
+    columns = zip(*((key.link_id, key.client, key.is_served, *count) for key, count in counted), strict=True)
     await conn.execute(sql, account_id, *map(list, columns))
 
 
@@ -156,13 +165,42 @@ async def delete_old_networks(conn: Conn, account_id: UUID, before: datetime, no
 
 async def list_polls(conn: Conn, account_id: UUID, link_ids: Sequence[UUID]) -> list[PollRecord]:
     """The clients of the links, of each link the one that polled last first."""
-    sql = """
-        SELECT p.link_id, p.client, p.first_polled_at, p.last_polled_at, p.polls, p.last_status, p.last_answer,
-               p.usual_seconds
-          FROM feed_polls p
+    sql = f"""
+        SELECT {COLUMNS} FROM feed_polls p
          WHERE p.account_id = $1 AND p.link_id = ANY ($2::uuid[])
          ORDER BY p.link_id, p.last_polled_at DESC, p.client"""
     return [PollRecord(**row) for row in await conn.fetch(sql, account_id, link_ids)]
+
+
+async def list_stale_polls(conn: Conn, account_id: UUID, now: datetime) -> list[PollRecord]:
+    """The clients that have gone stale since that was last noted, of links that were not revoked."""
+    sql = f"""
+        SELECT {COLUMNS}
+          FROM feed_polls p JOIN feed_links l ON l.account_id = $1 AND l.id = p.link_id
+         WHERE p.account_id = $1 AND p.last_polled_at <= $2 AND p.silent_since IS DISTINCT FROM p.last_polled_at
+           AND l.revoked_at IS NULL
+         ORDER BY p.link_id, p.client"""
+    silent = [PollRecord(**row) for row in await conn.fetch(sql, account_id, now - SHORTEST_STALE)]
+    return [poll for poll in silent if poll.is_stale(now)]
+
+
+async def note_stale(conn: Conn, account_id: UUID, polls: Sequence[PollRecord]) -> None:
+    """Note that the clients have gone stale, unless they have polled meanwhile; webhooks are told of it by a trigger.
+
+    Rows that somebody else is writing to are left for the next time: nobody waits here.
+    """
+    sql = """
+        WITH silent AS (
+            SELECT o.link_id, o.client
+              FROM feed_polls o
+              JOIN unnest($2::uuid[], $3::text[], $4::timestamptz[]) AS d (link_id, client, last_polled_at)
+                ON d.link_id = o.link_id AND d.client = o.client AND d.last_polled_at = o.last_polled_at
+             WHERE o.account_id = $1 AND o.silent_since IS DISTINCT FROM o.last_polled_at
+             ORDER BY o.link_id, o.client FOR NO KEY UPDATE OF o SKIP LOCKED)
+        UPDATE feed_polls p SET silent_since = p.last_polled_at
+          FROM silent s WHERE p.account_id = $1 AND p.link_id = s.link_id AND p.client = s.client"""
+    columns = zip(*((poll.link_id, poll.client, poll.last_polled_at) for poll in polls), strict=True)
+    await conn.execute(sql, account_id, *map(list, columns))
 
 
 async def list_alarming(

@@ -15,6 +15,7 @@ Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 CONNECT_TIMEOUT = 3.0  # seconds
 COMMAND_TIMEOUT = 10.0  # seconds; without it a frozen server would hold its callers for ever
 RETRY_SECONDS = 0.2
+BRIEFLY = "SET LOCAL lock_timeout = '1s'"  # so long whoever holds locks of one account delays the others
 
 # What asyncpg raises when the server goes away, shuts down, starts up or fails over (InternalClientError: seen on open
 # connections at planned shutdowns and crashes alike). Work that changes nothing may simply be done again.
@@ -100,3 +101,17 @@ class PatientPool:
     async def _once(self, query: Callable[[Conn], Awaitable[T]], deadline: float) -> T:
         async with asyncio.timeout_at(deadline), self.pool.acquire(timeout=CONNECT_TIMEOUT) as conn:
             return await query(conn)
+
+
+async def alone(conn: Conn, work: Callable[[], Awaitable[None]], errors: set[str]) -> bool:
+    """Do the work of one account in a transaction; whether it succeeded. Only a connection that is lost is an error."""
+    try:
+        async with conn.transaction():
+            await conn.execute(BRIEFLY)
+            await work()
+    except Exception as exc:  # a lock, a link deleted meanwhile, a full disk: the next flush tries again
+        if isinstance(exc, CONNECTION_LOST) and not isinstance(exc, TimeoutError):
+            raise
+        errors.add(type(exc).__name__)
+        return False
+    return True

@@ -6,7 +6,7 @@ they are committed may count them twice.
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -27,20 +27,22 @@ from db.polls import (
     PollKey,
     delete_old_networks,
     list_alarming,
+    list_stale_polls,
     lock_polled_links,
+    note_stale,
     raise_alarms,
     save_networks,
     save_polls,
 )
-from db.pool import CONNECT_TIMEOUT, CONNECTION_LOST, Conn, Pool
+from db.pool import CONNECT_TIMEOUT, Conn, Pool, alone
 from feed.clients import CLOUD_NAMES, client_name
 
 FLUSH_SECONDS = 5.0
 STOP_SECONDS = 10.0  # that the last flush may take
 MOST_KEYS = 10_000  # kept in memory: clients of links by network
+MOST_STALE = 1_000  # clients of an account that are noted to have gone stale in an hour
 HOUR, WEEK = timedelta(hours=1), timedelta(weeks=1)  # an alarm is about the last week
 SERVED: tuple[Answer, ...] = ("CALENDAR", "UNCHANGED")
-BRIEFLY = "SET LOCAL lock_timeout = '1s'"  # so long whoever holds locks of one account delays the others
 
 log = structlog.get_logger()
 
@@ -63,8 +65,14 @@ class PollLog:
     """Notes polls, and writes them while it is `running`."""
 
     def __init__(
-        self, pool: Pool, settings: PollSettings, flush_seconds: float = FLUSH_SECONDS, most_keys: int = MOST_KEYS
+        self,
+        pool: Pool,
+        settings: PollSettings,
+        flush_seconds: float = FLUSH_SECONDS,
+        most_keys: int = MOST_KEYS,
+        first_stale: timedelta = HOUR,
     ) -> None:
+        """Until `first_stale` from now nobody is noted to have gone stale: they may have called while we were away."""
         self._pool = pool
         self._kept = timedelta(days=settings.network_days)
         self._limits = AlarmLimits(
@@ -78,6 +86,7 @@ class PollLog:
         self._tries: Counter[UUID] = Counter()  # of accounts, since they were last written
         self._swept_at = datetime.min.replace(tzinfo=UTC)  # when old networks were last to be forgotten
         self._unswept: list[UUID] = []  # accounts whose old networks still are
+        self._stale_from = datetime.now(UTC) + first_stale
 
     def note(
         self,
@@ -156,7 +165,7 @@ class PollLog:
         now = datetime.now(UTC)
         for account_id in sorted(batches, key=self._tries.__getitem__):
             self._tries[account_id] += 1
-            if await _alone(conn, partial(self._save, conn, account_id, batches[account_id], now), errors):
+            if await alone(conn, partial(self._save, conn, account_id, batches[account_id], now), errors):
                 del batches[account_id], self._tries[account_id]
 
     @property
@@ -164,15 +173,22 @@ class PollLog:
         return bool(self._unswept) or datetime.now(UTC) - self._swept_at > HOUR
 
     async def _sweep(self, conn: Conn, errors: set[str]) -> None:
-        """Once an hour forget old networks, of all accounts: nobody may poll the links of some any more."""
+        """Once an hour look at all accounts: nobody may poll the links of some any more."""
         now = datetime.now(UTC)
         if now - self._swept_at > HOUR:
             self._unswept = [account.account_id for account in await list_accounts(conn)]
             self._swept_at = now
-        before, nowhere_before = now - self._kept, now - max(self._kept, WEEK)
         for account_id in tuple(self._unswept):
-            if await _alone(conn, partial(delete_old_networks, conn, account_id, before, nowhere_before), errors):
+            if await alone(conn, partial(self._sweep_account, conn, account_id, now), errors):
                 self._unswept.remove(account_id)
+
+    async def _sweep_account(self, conn: Conn, account_id: UUID, now: datetime) -> None:
+        """Forget old networks, and note who has gone stale: the database tells the account's webhooks of those."""
+        await delete_old_networks(conn, account_id, now - self._kept, now - max(self._kept, WEEK))
+        if now >= self._stale_from:
+            stale = await list_stale_polls(conn, account_id, now)
+            if stale:
+                await note_stale(conn, account_id, stale[:MOST_STALE])
 
     async def _save(self, conn: Conn, account_id: UUID, batch: Sequence[Counted], now: datetime) -> None:
         """Save the rows in one order in every process, then what waits for no other's rows: so there is no deadlock."""
@@ -203,17 +219,3 @@ class PollLog:
     ) -> list[AlarmingLink]:
         networks_since = now - min(self._kept, WEEK)
         return await list_alarming(conn, account_id, link_ids, self._limits, now - WEEK, networks_since)
-
-
-async def _alone(conn: Conn, work: Callable[[], Awaitable[None]], errors: set[str]) -> bool:
-    """Do the work of one account in a transaction; whether it succeeded. Only a connection that is lost is an error."""
-    try:
-        async with conn.transaction():
-            await conn.execute(BRIEFLY)
-            await work()
-    except Exception as exc:  # a lock, a link deleted meanwhile, a full disk: the next flush tries again
-        if isinstance(exc, CONNECTION_LOST) and not isinstance(exc, TimeoutError):
-            raise
-        errors.add(type(exc).__name__)
-        return False
-    return True

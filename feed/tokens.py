@@ -1,4 +1,4 @@
-"""Tokens: the secret part of a link's URL, derived from the link and never stored.
+"""Tokens: the secret part of a link's URL, derived from the link and never stored; likewise the secrets of webhooks.
 
     cf1_ base64url( key id · account id · link id · generation · HMAC-SHA256 cut to 128 bits )
 
@@ -18,6 +18,7 @@ from uuid import UUID
 
 PREFIX = "cf1_"
 CONTEXT = b"calendar-feeds feed link v1\0"  # a key used for something else as well signs nothing that is valid here
+WEBHOOK_CONTEXT = b"calendar-feeds webhook v1\0"  # so that no secret of a webhook signs a token, nor the other way
 MAC_OCTETS = 16
 CLAIMS = struct.Struct(">16s16sI")
 KEY_ID = re.compile(r"[A-Za-z0-9_-]{1,8}")
@@ -71,6 +72,11 @@ class Keyring:
         claims = CLAIMS.pack(token.account_id.bytes, token.link_id.bytes, token.generation)
         payload = bytes([len(token.key_id)]) + token.key_id.encode() + claims
         return _encode(payload + _mac(self._keys[token.key_id], payload))
+
+    def webhook_secret(self, key_id: str, account_id: UUID, webhook_id: UUID, generation: int) -> bytes:
+        """The 32 octets by which a webhook's receiver knows us, never stored; `KeyError` if that key was dropped."""
+        claims = CLAIMS.pack(account_id.bytes, webhook_id.bytes, generation)
+        return hmac.digest(self._keys[key_id], WEBHOOK_CONTEXT + claims, hashlib.sha256)
 
     def verify(self, text: str) -> FeedToken | None:
         """The token, or None if it was not signed with one of the keys: always one HMAC and one comparison."""

@@ -25,6 +25,7 @@ from db.activities import Activity
 FORMS = {
     "feed token": re.compile(r"cf1_[\w-]{8,}"),  # the beginning of one is enough: logs cut what is long
     "API key": re.compile(r"cfk_[\w-]{8,}"),
+    "secret of a webhook": re.compile(r"whsec_[\w+/=]{8,}"),
     "bearer token": re.compile(r"eyJ[\w-]{8,}\.[\w-]{8,}"),
     "password in a URL": re.compile(r"\w://[^\s/:@]*:(?!password@)[^\s/@]+@"),  # not the example that a message gives
 }

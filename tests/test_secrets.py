@@ -21,6 +21,7 @@ import structlog
 
 from api.api_keys import make_api_key
 from api.errors import Unauthenticated
+from api.receivers import secret_text
 from db.embedded import postgres
 from db.migrate import migrate
 from tests.feed.subscription import stay_in_today
@@ -60,6 +61,7 @@ WAYS: dict[str, Callable[[str], None]] = {
 KINDS: dict[str, Callable[[Seed], str]] = {
     "feed token": lambda _: TOKEN,
     "API key": lambda _: make_api_key(uuid4(), uuid4()),
+    "secret of a webhook": lambda _: secret_text(uuid4().bytes),
     "bearer token": lambda seed: bearer(seed.anna),
     "password in a URL": lambda _: "postgresql://crm:pw@db.example.com/crm",
     "key or password": lambda _: SECRET_KEY.partition(":")[2],

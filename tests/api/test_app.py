@@ -28,7 +28,7 @@ async def test_query_of_too_many_words_is_refused_before_it_keeps_others_waiting
     _, answer = await post(service, query="{" + "viewer{name} " * 70_000 + "}")
     (error,) = answer["errors"]
     assert error["extensions"] == {"code": "INVALID_QUERY"}
-    assert "more than 1000 tokens" in error["message"]
+    assert "more than 2000 tokens" in error["message"]
 
 
 async def test_schema_can_be_read_without_a_token(service: Service) -> None:

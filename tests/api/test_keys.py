@@ -21,6 +21,7 @@ from db.ids import new_id
 from db.keys import add_api_key, get_api_key, list_api_keys, revoke_api_key, update_last_used
 from db.links import add_link, list_links
 from db.users import UserRecord
+from db.webhooks import add_webhook
 from feed.tokens import Keyring
 from tests.process import Running, fetch, free_port, run, running
 from tests.seed import JWT_SECRET, NOW, Seed, bearer, plant
@@ -114,17 +115,20 @@ async def test_list_shows_how_many_live_links_are_on_each_key(seed: Seed, comman
     await add_links(seed, seed.anna, "k1", "k1", "k0")
     await add_links(other, other.ben, "k1", "k9")
     await seed.conn.execute("UPDATE feed_links SET revoked_at = $1 WHERE key_id = 'k9'", NOW)
+    for key_id in ("k0", "k2", "k9"):
+        await add_webhook(seed.conn, seed.account_id, key_id, NOW, url="https://crm.example", events=["link.reset"])
+    await seed.conn.execute("UPDATE webhooks SET disabled_at = $1, removed_at = $1 WHERE key_id = 'k9'", NOW)
     assert said(command("key", "list", keys=(K3, K2, K1))) == (
-        "KEY  LINKS\n"
-        "k3   0      signs new and reset links\n"
-        "k2   0\n"
-        "k1   3\n"
-        "k0   1      not in CALENDAR_FEEDS_SECRET_KEYS: these links are dead\n"
+        "KEY  LINKS  WEBHOOKS\n"
+        "k3   0      0         signs new and reset links\n"
+        "k2   0      1\n"
+        "k1   3      0\n"
+        "k0   1      1         not in CALENDAR_FEEDS_SECRET_KEYS: these links are dead, and these webhooks wait\n"
     )
     assert json.loads(said(command("key", "list", "--json", keys=(K2, K1)))) == [
-        {"id": "k2", "links": 0, "configured": True},
-        {"id": "k1", "links": 3, "configured": True},
-        {"id": "k0", "links": 1, "configured": False},
+        {"id": "k2", "links": 0, "webhooks": 1, "configured": True},
+        {"id": "k1", "links": 3, "webhooks": 0, "configured": True},
+        {"id": "k0", "links": 1, "webhooks": 1, "configured": False},
     ]
 
 
@@ -221,7 +225,7 @@ async def test_rotation_moves_no_url_until_the_roll_which_tells_users(
         new = serve.generate(token)
         assert new != old
         assert answer(new) == (200, "calendar")
-        assert json.loads(said(command("key", "list", "--json")))[1] == {"id": "k1", "links": 0, "configured": True}
+        assert json.loads(said(command("key", "list", "--json")))[1]["links"] == 0
     with serving(data_dir, dsn, port, K2) as serve:
         assert answer(new) == (200, "calendar")
         assert answer(old) == (404, "refusal")
@@ -242,8 +246,8 @@ def test_rotation_beside_the_embedded_database_is_of_the_kept_keys(tmp_path: Pat
         count = int(rolled.splitlines()[-1].partition(" ")[0])
         assert count > 0
         assert json.loads(said(run(data_dir, "key", "list", "--json"))) == [
-            {"id": "k2", "links": count, "configured": True},
-            {"id": "k1", "links": 0, "configured": True},
+            {"id": "k2", "links": count, "webhooks": 0, "configured": True},
+            {"id": "k1", "links": 0, "webhooks": 0, "configured": True},
         ]
 
 

@@ -7,10 +7,12 @@ import pytest
 from strawberry.relay import from_base64, to_base64
 
 from api.node import LOADS
+from db.deliveries import add_delivery
 from db.users import UserRecord
+from db.webhooks import add_webhook
 from tests.api.walking import node_types
 from tests.feed.subscription import HOST, Subscription, subscribe
-from tests.seed import Seed, Service, calendar_node, plant, user_node
+from tests.seed import NOW, Seed, Service, calendar_node, plant, user_node
 
 NODE = """
     query ($id: ID!) {
@@ -22,6 +24,8 @@ NODE = """
         ... on FeedLink { name url user { name } }
         ... on AuditEntry { action }
         ... on ApiKey { name }
+        ... on Webhook { events }
+        ... on WebhookDelivery { event }
       } }"""
 
 
@@ -51,6 +55,13 @@ async def key_node(seed: Seed) -> str:
     await seed.key("feeds:read", name="Old sync")
     sql = "UPDATE api_keys SET revoked_at = now() WHERE name = 'Old sync' RETURNING id"
     return to_base64("ApiKey", str(await seed.conn.fetchval(sql)))
+
+
+async def webhook_with_delivery(seed: Seed) -> None:
+    webhook = await add_webhook(
+        seed.conn, seed.account_id, "k1", NOW, url="https://crm.example/", events=["link.reset"]
+    )
+    await add_delivery(seed.conn, seed.account_id, webhook.id, "webhook.test", NOW)
 
 
 def test_every_type_of_node_can_be_asked_for() -> None:
@@ -175,11 +186,14 @@ async def test_text_that_is_no_id_finds_nothing(seed: Seed, service: Service, no
 async def test_ids_of_lists_are_those_that_are_found(seed: Seed, service: Service, link: Subscription) -> None:
     query = """
         { users { edges { node { id } } } calendars { edges { node { id } } } auditLog { edges { node { id } } }
-          apiKeys { edges { node { id } } } feedLinks { edges { node { id } } } calendarFeeds { id links { id } } }"""
+          apiKeys { edges { node { id } } } feedLinks { edges { node { id } } } calendarFeeds { id }
+          webhooks { id deliveries { edges { node { id } } } } }"""
     await key_node(seed)
+    await webhook_with_delivery(seed)
     data = (await service.graphql(query, seed.anna))["data"]
-    lists = [edge["node"] for name in data if name != "calendarFeeds" for edge in data[name]["edges"]]
-    ids = [node["id"] for node in [*lists, *data["calendarFeeds"]]]
+    plain = [*data.pop("calendarFeeds"), *data["webhooks"]]
+    pages = [*data.pop("webhooks")[0].values(), *data.values()]
+    ids = [node["id"] for node in [*plain, *(edge["node"] for page in pages[1:] for edge in page["edges"])]]
     assert {from_base64(id_)[0] for id_ in ids} == {*LOADS, "CalendarFeed"}
     for id_ in ids:
         assert await found(service, seed.anna, id_) is not None

@@ -43,6 +43,7 @@ KEY_HINT = "must have at least 32 characters: `openssl rand -hex 32`"
         ("SETTINGS_PAGE_URL", "https://crm.example.com/" + "x" * 500, PAGE_HINT),
         ("PROXIES", "proxy.example.com", PROXIES_HINT),
         ("PROXIES", "10.0.0.0/33", PROXIES_HINT),
+        ("WEBHOOK_NETWORKS", "10.0.0.0/8, crm.internal", PROXIES_HINT),
         ("REDIS_URL", "http://:hunter2@127.0.0.1", REDIS_HINT),
         ("REDIS_URL", "redis://:hunter2@127.0.0.1:port", REDIS_HINT),
         ("JWKS", "http://login.example.com/jwks.json", JWKS_HINT),

@@ -21,12 +21,14 @@ from db.accounts import add_account
 from db.activities import Activity, Participant, add_entries, upsert_activities
 from db.audit import OPERATOR, Actor, add_audit_entries
 from db.calendars import add_calendar, grant_access
+from db.deliveries import add_delivery
 from db.ids import new_id
 from db.keys import add_api_key, revoke_api_key
 from db.links import add_link
 from db.polls import NOWHERE, PollCount, PollKey, save_polls
 from db.pool import Conn
 from db.users import UserRecord, add_user
+from db.webhooks import add_webhook
 from feed.tokens import FeedToken, Keyring
 from tests.api.walking import (
     Filling,
@@ -107,6 +109,7 @@ async def settle(conn: Conn, mark: str) -> Tenant:
     link_id, tokens = await add_links(conn, account_id, calendar_id, anna, mark)
     key_id, key = await add_key(conn, account_id, ALL_SCOPES, mark)
     entry_id = await add_audit(conn, account_id, anna.id, key_id, mark)
+    webhook_id, delivery_id = await add_delivered(conn, account_id, mark)
     nodes = {
         "User": str(anna.id),
         "Calendar": str(calendar_id),
@@ -115,6 +118,8 @@ async def settle(conn: Conn, mark: str) -> Tenant:
         "Activity": str(activity_id),
         "AuditEntry": str(entry_id),
         "ApiKey": str(key_id),
+        "Webhook": str(webhook_id),
+        "WebhookDelivery": str(delivery_id),
     }
     return Tenant(account_id, anna, key, node_ids(nodes), external_id, tokens)
 
@@ -168,11 +173,23 @@ async def add_audit(conn: Conn, account_id: UUID, user_id: UUID, key_id: UUID, m
     return found
 
 
+async def add_delivered(conn: Conn, account_id: UUID, mark: str) -> tuple[UUID, UUID]:
+    """The ids of a webhook, which is told of nothing that is done here, and of something that was delivered to it."""
+    url, description = f"https://{mark}.example/hooks", f"{mark} receiver"
+    webhook = await add_webhook(conn, account_id, "k1", NOW, url=url, events=["client.stale"], description=description)
+    delivery = await add_delivery(conn, account_id, webhook.id, "webhook.test", NOW)
+    sql = "UPDATE webhook_deliveries SET next_attempt_at = NULL, delivered_at = $2 WHERE id = $1"
+    await conn.execute(sql, delivery.id, NOW)
+    return webhook.id, delivery.id
+
+
 def node_ids(ids: Mapping[str, str]) -> dict[str, str]:
     return {kind: to_base64(kind, id_) for kind, id_ in ids.items()}
 
 
-KINDS = ("User", "Calendar", "FeedLink", "CalendarFeed", "Activity", "AuditEntry", "ApiKey")
+KINDS = (
+    "User", "Calendar", "FeedLink", "CalendarFeed", "Activity", "AuditEntry", "ApiKey", "Webhook", "WebhookDelivery",
+)  # fmt: skip
 UNKNOWN = node_ids({kind: f"{uuid4()}:{uuid4()}" if kind == "CalendarFeed" else str(uuid4()) for kind in KINDS})
 
 
@@ -518,7 +535,19 @@ async def test_everything_that_is_hidden_is_told_to_whom_it_belongs(world: World
     asked = [operation for name in root_fields() for operation in operations(name) if operation.is_query]
     least = Filling({}, tenant.nodes, tenant.external_id)
     text = " ".join([told(await ask(service, caller, operation, operation.filled(least)), {}) for operation in asked])
-    words = ["title", "description", "location", "note", "task", "sales", "phone", "reader", "detail", "key"]
+    words = [
+        "title",
+        "description",
+        "location",
+        "note",
+        "task",
+        "sales",
+        "phone",
+        "reader",
+        "detail",
+        "key",
+        "receiver",
+    ]
     texts = {f"{MARK} {word}" for word in words} | {f"Anna {MARK}", f"Cy {MARK}", f"anna@{MARK}.example"}
     wanted = texts | {tenant.external_id} | tenant.tokens | set(map(decoded, tenant.nodes.values()))
     assert wanted - leaked(wanted, text) == set()

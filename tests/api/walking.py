@@ -45,7 +45,12 @@ VALUES: dict[str, Any] = {
     "TimeZone": "Europe/Berlin",
     "JSON": {},
 }
-TEXTS = {"email": "cy@example.com", "locale": "de", "color": "#4682B4"}  # of a form of their own, by what takes them
+TEXTS = {
+    "url": "https://crm.example/",
+    "email": "cy@example.com",
+    "locale": "de",
+    "color": "#4682B4",
+}  # of a form of their own, by what takes them
 
 
 @dataclass(frozen=True, slots=True)

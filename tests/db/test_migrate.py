@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from ipaddress import ip_network
 from uuid import UUID, uuid4
 
@@ -10,7 +11,9 @@ import asyncpg
 import pytest
 
 from db.migrate import SchemaError, check_schema, migrate
+from db.polls import NOWHERE, PollCount, PollKey, list_stale_polls, save_polls
 from db.pool import Conn, create_pool
+from db.webhooks import add_webhook
 from tests.seed import NOW, Seed, meeting, plant
 
 
@@ -167,11 +170,36 @@ def old_traffic(seed: Seed, link_id: UUID) -> list[Callable[[Conn], Awaitable[No
     return [poll, poll, poll, poll, generate, reset, suspend, grant]
 
 
+# What the release before the integrators sends.
+OLD_SAVE_POLLS = """
+    INSERT INTO feed_polls AS p
+           (account_id, link_id, client, first_polled_at, last_polled_at, polls, last_status, last_answer)
+    SELECT $1, $2, $3, $4, $4, 1, 200, 'CALENDAR'
+    ON CONFLICT (account_id, link_id, client) DO UPDATE
+       SET polls = p.polls + excluded.polls, last_polled_at = greatest(p.last_polled_at, excluded.last_polled_at)"""
+
+
+def old_statistics(seed: Seed, link_id: UUID) -> Callable[[Conn], Awaitable[None]]:
+    """Polls and an alarm, which take feed_polls before accounts and the audit log."""
+
+    async def flush(conn: Conn) -> None:
+        async with conn.transaction():
+            await conn.execute("SET LOCAL lock_timeout = '1s'")
+            await conn.execute(OLD_SAVE_POLLS, seed.account_id, link_id, "curl", NOW)
+            await asyncio.sleep(0.01)
+            await conn.fetchval("SELECT a.pauses_alarmed FROM accounts a WHERE a.account_id = $1", seed.account_id)
+            values = (NOW, seed.anna.id, "LINK_ALARMED", None, [uuid4()], [link_id])
+            await conn.execute(OLD_ADD_AUDIT_ENTRIES, seed.account_id, *values)
+
+    return flush
+
+
+@pytest.mark.parametrize("revision", ["0002", "0003"])
 @pytest.mark.parametrize("time", range(4))
 async def test_migration_from_the_schema_before_hinders_neither_polls_nor_writers(
-    empty_database: str, time: int
+    empty_database: str, time: int, revision: str
 ) -> None:
-    await migrate(empty_database, "0002")
+    await migrate(empty_database, revision)
     conn = await asyncpg.connect(empty_database)
     seed = await plant_before(conn)
     await seed.write(*(meeting(f"m{n}") for n in range(50)))
@@ -188,7 +216,7 @@ async def test_migration_from_the_schema_before_hinders_neither_polls_nor_writer
         counts.append(count)
 
     async with asyncio.TaskGroup() as tasks:
-        for work in old_traffic(seed, link_id):
+        for work in (*old_traffic(seed, link_id), *([old_statistics(seed, link_id)] if revision == "0003" else [])):
             tasks.create_task(repeat(work))
         await asyncio.sleep(0.1 * time)
         await migrate(empty_database)
@@ -209,9 +237,17 @@ async def test_statements_of_the_release_before_work_on_this_schema(seed: Seed) 
     assert [tuple(row) for row in await seed.conn.fetch(sql)] == [(seed.anna.id, "USER", "DONE")]
 
 
-async def test_migration_waits_for_no_table_once_it_holds_one(empty_database: str) -> None:
+ALTERED = {
+    "0003": ("accounts", "audit_log", "feed_links", "feed_polls"),
+    "head": ("accounts", "api_keys", "feed_polls"),
+}
+GIVEN_TRIGGERS = {"0003": ("calendar_access", "calendars", "users"), "head": ("audit_log",)}
+
+
+@pytest.mark.parametrize(("before", "after"), [("0002", "0003"), ("0003", "head")])
+async def test_migration_waits_for_no_table_once_it_holds_one(empty_database: str, before: str, after: str) -> None:
     """What it has locked before its first change is all that it locks of the tables that were there."""
-    await migrate(empty_database, "0002")
+    await migrate(empty_database, before)
     conn = await asyncpg.connect(empty_database)
     await conn.execute(
         """
@@ -228,11 +264,11 @@ async def test_migration_waits_for_no_table_once_it_holds_one(empty_database: st
         CREATE EVENT TRIGGER seen_before ON ddl_command_start EXECUTE FUNCTION see();
         CREATE EVENT TRIGGER seen_after ON ddl_command_end EXECUTE FUNCTION see()"""
     )
-    await migrate(empty_database, "0003")
+    await migrate(empty_database, after)
     rows = await conn.fetch("SELECT DISTINCT s.locks FROM seen s")
     await conn.close()
-    altered = {f"{name} AccessExclusiveLock" for name in ("accounts", "audit_log", "feed_links", "feed_polls")}
-    given_triggers = {f"{name} ShareRowExclusiveLock" for name in ("calendar_access", "calendars", "users")}
+    altered = {f"{name} AccessExclusiveLock" for name in ALTERED[after]}
+    given_triggers = {f"{name} ShareRowExclusiveLock" for name in GIVEN_TRIGGERS[after]}
     assert [row["locks"] for row in rows] == [sorted(altered | given_triggers)]
 
 
@@ -254,4 +290,24 @@ async def test_migration_lets_polls_through_while_a_long_transaction_holds_it_up
         await holding.commit()
         await migrating
         await poll(mine)
+    await conn.close()
+
+
+async def test_clients_that_were_known_before_webhooks_are_told_to_nobody(empty_database: str) -> None:
+    await migrate(empty_database, "0003")
+    conn = await asyncpg.connect(empty_database)
+    seed = await plant_before(conn)
+    link_id = await add_old_link(seed, conn, seed.ben.id)
+    month_ago = NOW - timedelta(days=30)
+    for client, at in (("curl", NOW), ("Thunderbird", month_ago)):
+        await conn.execute(OLD_SAVE_POLLS, seed.account_id, link_id, client, at)
+    await migrate(empty_database)
+    events = ["client.first_polled", "client.stale"]
+    await add_webhook(conn, seed.account_id, "k1", NOW, url="https://crm.example", events=events)
+    assert await list_stale_polls(conn, seed.account_id, NOW) == []
+    polled = PollCount(NOW, NOW, 1, 200, "CALENDAR")
+    for client in ("curl", "Thunderbird", "Apple Calendar"):
+        await save_polls(conn, seed.account_id, [(PollKey(link_id, client, NOWHERE, 1, True), polled)])
+    rows = await conn.fetch("SELECT d.event, d.facts ->> 'client' FROM webhook_deliveries d")
+    assert [tuple(row) for row in rows] == [("client.first_polled", "Apple Calendar")]
     await conn.close()

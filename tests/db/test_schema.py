@@ -24,6 +24,8 @@ TABLES = {
     "feed_polls",
     "fragments",
     "users",
+    "webhook_deliveries",
+    "webhooks",
 }
 
 

@@ -12,13 +12,33 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from db import access, accounts, activities, audit, calendars, fragments, gate, keys, links, polls, users
+from db import (
+    access,
+    accounts,
+    activities,
+    audit,
+    calendars,
+    deliveries,
+    fragments,
+    gate,
+    keys,
+    links,
+    polls,
+    users,
+    webhooks,
+)  # fmt: skip
 from tests.db.test_schema import TABLES
 from tests.seed import NOW, Seed, meeting
 
-MODULES: list[ModuleType] = [access, accounts, activities, audit, calendars, fragments, gate, keys, links, polls, users]
-# A command's, over all accounts; and what finds a bearer token's account.
-OPERATORS_OWN = {"list_accounts", "lock_accounts", "count_key_links", "list_accounts_called"}
+MODULES: list[ModuleType] = [
+    access, accounts, activities, audit, calendars, deliveries, fragments, gate, keys, links, polls, users, webhooks,
+]  # fmt: skip
+# A command's, and of those who deliver, over all accounts; and what finds a bearer token's account.
+OPERATORS_OWN = {
+    "list_accounts", "lock_accounts", "count_key_links", "count_key_webhooks", "list_accounts_called",
+    "list_due_webhooks",
+    "list_webhook_accounts",
+}  # fmt: skip
 
 RENDERED = fragments.SelectedActivity(
     activity_id=uuid4(),
@@ -46,12 +66,36 @@ POLLED = (
     polls.PollKey(uuid4(), "curl", ip_network("192.0.2.0/24"), 1, True),
     polls.PollCount(NOW, NOW, 1, 200, "CALENDAR"),
 )
+CLIENT = polls.PollRecord(
+    link_id=uuid4(), client="curl", first_polled_at=NOW, last_polled_at=NOW, polls=1, last_status=200,
+    last_answer="CALENDAR", usual_seconds=None,
+)  # fmt: skip
+CLAIMED = deliveries.ClaimedDelivery(
+    account_id=uuid4(), id=uuid4(), webhook_id=uuid4(), url="", key_id="k1", generation=1, event="webhook.test",
+    facts={}, created_at=NOW, attempts=1,
+)  # fmt: skip
+TRIED = deliveries.Attempt(delivery=CLAIMED, at=NOW, status=200, error=None)
 LIMITS = polls.AlarmLimits(clients=6, networks=40, cloud=["Google Calendar"])
 
 
 async def lock_accounts(seed: Seed) -> None:
     async with seed.conn.transaction():
         await accounts.lock_accounts(seed.conn)
+
+
+async def add_webhook(seed: Seed) -> webhooks.WebhookRecord:
+    return await webhooks.add_webhook(
+        seed.conn, seed.account_id, "k1", NOW, url="https://crm.example/", events=["link.reset"]
+    )
+
+
+async def update_webhook(seed: Seed) -> None:
+    await webhooks.update_webhook(seed.conn, await add_webhook(seed))
+
+
+async def add_delivery(seed: Seed) -> None:
+    webhook = await add_webhook(seed)
+    await deliveries.add_delivery(seed.conn, seed.account_id, webhook.id, "webhook.test", NOW)
 
 
 CALLS: dict[str, Callable[[Seed], Awaitable[object]]] = {
@@ -131,6 +175,29 @@ CALLS: dict[str, Callable[[Seed], Awaitable[object]]] = {
     "list_alarming": lambda s: polls.list_alarming(s.conn, s.account_id, [uuid4()], LIMITS, NOW),
     "lock_polled_links": lambda s: polls.lock_polled_links(s.conn, s.account_id, [uuid4()]),
     "raise_alarms": lambda s: polls.raise_alarms(s.conn, s.account_id, [uuid4()], NOW),
+    "list_stale_polls": lambda s: polls.list_stale_polls(s.conn, s.account_id, NOW),
+    "note_stale": lambda s: polls.note_stale(s.conn, s.account_id, [CLIENT]),
+    "list_webhooks": lambda s: webhooks.list_webhooks(s.conn, s.account_id),
+    "lock_webhook": lambda s: webhooks.lock_webhook(s.conn, s.account_id, uuid4()),
+    "add_webhook": add_webhook,
+    "update_webhook": update_webhook,
+    "count_key_webhooks": lambda s: webhooks.count_key_webhooks(s.conn),
+    "disable_failing": lambda s: webhooks.disable_failing(s.conn, s.account_id, {uuid4(): NOW}, NOW),
+    "delete_removed_webhooks": lambda s: webhooks.delete_removed_webhooks(s.conn, s.account_id, NOW),
+    "list_due_webhooks": lambda s: deliveries.list_due_webhooks(s.conn, NOW),
+    "list_webhook_accounts": lambda s: deliveries.list_webhook_accounts(s.conn),
+    "claim_deliveries": lambda s: deliveries.claim_deliveries(s.conn, s.account_id, {uuid4(): 4}, NOW, NOW),
+    "save_attempts": lambda s: deliveries.save_attempts(s.conn, s.account_id, [TRIED]),
+    "postpone_deliveries": lambda s: deliveries.postpone_deliveries(
+        s.conn, s.account_id, [uuid4()], NOW, NOW, "NO_KEY"
+    ),
+    "hasten_deliveries": lambda s: deliveries.hasten_deliveries(s.conn, s.account_id, uuid4(), "NO_KEY", NOW),
+    "add_delivery": add_delivery,
+    "get_delivery": lambda s: deliveries.get_delivery(s.conn, s.account_id, uuid4()),
+    "list_deliveries": lambda s: deliveries.list_deliveries(
+        s.conn, s.account_id, [deliveries.DeliveryPage(uuid4(), 9, (NOW, uuid4()))]
+    ),
+    "delete_old_deliveries": lambda s: deliveries.delete_old_deliveries(s.conn, s.account_id, NOW, 9),
     "get_user": lambda s: users.get_user(s.conn, s.account_id, s.anna.id),
     "add_user_if_new": lambda s: users.add_user_if_new(
         s.conn, s.account_id, NOW, external_id="u9", name="Other", email=None, time_zone="UTC", locale="en"

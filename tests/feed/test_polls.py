@@ -525,3 +525,25 @@ async def until_somebody_waits(dsn: str) -> None:
         while not await conn.fetch(WAITING):
             await asyncio.sleep(0.02)
     await conn.close()
+
+
+SILENT = "SELECT silent_since FROM feed_polls"
+
+
+async def test_client_that_has_gone_stale_is_noted_once_an_hour(seed: Seed, pool: Pool, link: LinkRecord) -> None:
+    polls = PollLog(pool, PollSettings(), first_stale=timedelta(0))
+    last = NOW - timedelta(days=9)
+    note(polls, link, at=last)
+    await polls.flush()
+    assert await seed.conn.fetchval(SILENT) == last
+    await seed.conn.execute("UPDATE feed_polls SET silent_since = NULL")
+    await polls.flush()
+    assert await seed.conn.fetchval(SILENT) is None
+
+
+async def test_nobody_has_gone_stale_in_the_first_hour(seed: Seed, pool: Pool, link: LinkRecord) -> None:
+    """Clients may have polled in vain while the service was away."""
+    polls = PollLog(pool, PollSettings())
+    note(polls, link, at=NOW - timedelta(days=9))
+    await polls.flush()
+    assert await seed.conn.fetchval(SILENT) is None

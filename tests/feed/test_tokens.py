@@ -225,3 +225,31 @@ def test_wrong_keys_are_named_but_never_repeated(text: str, message: str) -> Non
         Keyring.parse(text)
     assert str(refused.value) == message
     assert NEW not in str(refused.value)
+
+
+# The secrets of webhooks
+
+
+def test_secret_of_a_webhook_is_the_same_for_ever() -> None:
+    """Receivers keep it; and it is another one for each key, account, webhook and generation."""
+    account_id, webhook_id = TOKEN.account_id, TOKEN.link_id
+    secret = KEYRING.webhook_secret("k1", account_id, webhook_id, 1)
+    assert secret.hex() == "e29eca700e53be14bbd041342e1ce50c447998b43aa9dd6bae7906380a2fb72d"
+    others = [
+        KEYRING.webhook_secret("k2", account_id, webhook_id, 1),
+        KEYRING.webhook_secret("k1", webhook_id, webhook_id, 1),
+        KEYRING.webhook_secret("k1", account_id, account_id, 1),
+        KEYRING.webhook_secret("k1", account_id, webhook_id, 2),
+    ]
+    assert len({secret, *others}) == 5
+
+
+def test_secret_of_a_webhook_signs_no_token() -> None:
+    """Not even for the link of the same id."""
+    secret = KEYRING.webhook_secret(TOKEN.key_id, TOKEN.account_id, TOKEN.link_id, TOKEN.generation)
+    assert octets_of(KEYRING.sign(TOKEN))[-16:] not in (secret[:16], secret[16:])
+
+
+def test_webhook_whose_key_was_dropped_has_no_secret() -> None:
+    with pytest.raises(KeyError):
+        KEYRING.webhook_secret("k0", TOKEN.account_id, TOKEN.link_id, 1)

@@ -5,6 +5,30 @@ from alembic import op
 revision = "0004"
 down_revision = "0003"
 
+# All that this release alters or gives a trigger, here and in what follows, at once and before anything else, as in
+# 0003: it waits for accounts alone, holding nothing, and where it does not get the others at once it lets go and tries
+# again.
+LOCK_TABLES = """
+DO $$
+DECLARE
+    usual_timeout text := current_setting('lock_timeout');
+BEGIN
+    FOR attempt IN 1..100 LOOP
+        BEGIN
+            PERFORM set_config('lock_timeout', '1500ms', true);
+            LOCK TABLE accounts IN ACCESS EXCLUSIVE MODE;
+            LOCK TABLE api_keys, feed_polls IN ACCESS EXCLUSIVE MODE NOWAIT;
+            LOCK TABLE audit_log IN SHARE ROW EXCLUSIVE MODE NOWAIT;
+            PERFORM set_config('lock_timeout', usual_timeout, true);
+            RETURN;
+        EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+            PERFORM pg_sleep(0.3);
+        END;
+    END LOOP;
+    RAISE EXCEPTION 'the tables are in use by long transactions; nothing is changed: run `calendar-feeds migrate` again'
+        USING ERRCODE = 'lock_not_available';
+END $$"""
+
 # Where the CRM's own key of an account stands in bearer tokens. Not unique here, as a key of all accounts cannot be
 # distributed by account: the command that adds accounts sees to it, and two of the same open neither.
 ACCOUNTS_EXTERNAL_ID = """
@@ -28,5 +52,6 @@ END $$"""
 
 
 def upgrade() -> None:
+    op.execute(LOCK_TABLES)
     op.execute(ACCOUNTS_EXTERNAL_ID)
     op.execute(AUDIT_RIGHTS)

@@ -188,7 +188,7 @@ class Context:
     @cached_property
     def deliveries(self) -> Loader[DeliveryPage, list[DeliveryRecord]]:
         """Pages of what is delivered to webhooks of the caller's account."""
-        return Loader(self._load_deliveries)
+        return Loader(self._load_deliveries, cache=False)  # a mutation before may have added to them
 
     @cached_property
     def actor_names(self) -> Loader[UUID, str | None]:

@@ -21,7 +21,7 @@ from db.deliveries import get_delivery
 from db.keys import get_kept_api_key
 from db.links import get_owned_link
 from db.users import get_user
-from db.webhooks import list_webhooks
+from db.webhooks import get_webhook
 
 Load = Callable[[Info, Caller, UUID], Awaitable[relay.Node | None]]
 NodeId = Annotated[strawberry.ID, strawberry.argument(description="The `id` that the API gave the object.")]
@@ -96,8 +96,8 @@ async def _webhook(info: Info, caller: Caller, webhook_id: UUID) -> Webhook | No
     if not caller.may("webhooks:read"):
         return None
     async with info.context.pool.acquire() as conn:
-        found = await list_webhooks(conn, caller.account_id)
-    return next((Webhook.of(webhook) for webhook in found if webhook.id == webhook_id), None)
+        webhook = await get_webhook(conn, caller.account_id, webhook_id)
+    return Webhook.of(webhook) if webhook else None
 
 
 async def _webhook_delivery(info: Info, caller: Caller, delivery_id: UUID) -> WebhookDelivery | None:

@@ -178,6 +178,12 @@ async def add_delivery(conn: Conn, account_id: UUID, webhook_id: UUID, event: st
     return DeliveryRecord(**row)
 
 
+async def get_delivery(conn: Conn, account_id: UUID, delivery_id: UUID) -> DeliveryRecord | None:
+    sql = f"SELECT {COLUMNS} FROM webhook_deliveries d WHERE d.account_id = $1 AND d.id = $2"
+    row = await conn.fetchrow(sql, account_id, delivery_id)
+    return DeliveryRecord(**row) if row else None
+
+
 async def list_deliveries(conn: Conn, account_id: UUID, pages: Sequence[DeliveryPage]) -> list[list[DeliveryRecord]]:
     """The deliveries of each page."""
     sql = f"""
@@ -200,12 +206,6 @@ async def list_deliveries(conn: Conn, account_id: UUID, pages: Sequence[Delivery
         place, *values = row.values()
         found[place - 1].append(DeliveryRecord(**dict(zip(list(row.keys())[1:], values, strict=True))))
     return found
-
-
-async def get_delivery(conn: Conn, account_id: UUID, delivery_id: UUID) -> DeliveryRecord | None:
-    sql = f"SELECT {COLUMNS} FROM webhook_deliveries d WHERE d.account_id = $1 AND d.id = $2"
-    row = await conn.fetchrow(sql, account_id, delivery_id)
-    return DeliveryRecord(**row) if row else None
 
 
 async def delete_old_deliveries(conn: Conn, account_id: UUID, before: datetime, most: int) -> int:

@@ -32,6 +32,13 @@ async def list_webhooks(conn: Conn, account_id: UUID) -> list[WebhookRecord]:
     return [WebhookRecord(**row) for row in await conn.fetch(sql, account_id)]
 
 
+async def get_webhook(conn: Conn, account_id: UUID, webhook_id: UUID) -> WebhookRecord | None:
+    """The webhook unless it was removed."""
+    sql = f"SELECT {COLUMNS} FROM webhooks h WHERE h.account_id = $1 AND h.id = $2 AND h.removed_at IS NULL"
+    row = await conn.fetchrow(sql, account_id, webhook_id)
+    return WebhookRecord(**row) if row else None
+
+
 async def lock_webhook(conn: Conn, account_id: UUID, webhook_id: UUID) -> WebhookRecord | None:
     """The webhook, a removed one too, locked until the transaction ends."""
     sql = f"SELECT {COLUMNS} FROM webhooks h WHERE h.account_id = $1 AND h.id = $2 FOR NO KEY UPDATE"

@@ -27,12 +27,21 @@ from structlog.testing import capture_logs
 
 from api.deliveries import DELAYS, HOUR, KEPT, MOST_DELETED, Deliveries, DeliverySettings
 from api.receivers import Receivers, secret_text
-from db.audit import Network
-from db.deliveries import ClaimedDelivery, DeliveryPage, DeliveryRecord, add_delivery, claim_deliveries, list_deliveries
+from db.audit import OPERATOR, Network, add_audit_entries
+from db.deliveries import (
+    ClaimedDelivery,
+    DeliveryPage,
+    DeliveryRecord,
+    add_delivery,
+    claim_deliveries,
+    hasten_deliveries,
+    list_deliveries,
+)
 from db.embedded import postgres
+from db.links import add_link
 from db.migrate import migrate
 from db.pool import Pool, create_pool
-from db.webhooks import WebhookRecord, add_webhook, list_webhooks, update_webhook
+from db.webhooks import WebhookRecord, add_webhook, list_webhooks, lock_webhook, update_webhook
 from feed.tokens import Keyring
 from tests.api.receiver import PATH, receiver, soon
 from tests.leaks import NET
@@ -530,6 +539,48 @@ async def test_one_account_whose_rows_are_locked_does_not_hold_up_others(seed: S
             await soon(lambda: ended(other, theirs))
     await conn.close()
     assert len(there.received) == 1
+
+
+async def test_changes_of_webhooks_do_not_deadlock_with_their_deliveries(seed: Seed, dsn: str) -> None:
+    """Webhooks are disabled by what becomes of deliveries, while others change and delete both."""
+    link = await add_link(seed.conn, seed.account_id, seed.anna.id, None, "", "k1", datetime.now(UTC))
+    assert link
+
+    async def tell_and_enable(url: str) -> None:
+        async with create_pool(dsn, max_size=1) as pool, pool.acquire() as conn:
+            for _ in range(30):
+                async with conn.transaction():
+                    now, ids = datetime.now(UTC), [link.id]
+                    await add_audit_entries(conn, seed.account_id, "LINK_RESET", ids, actor=OPERATOR, now=now)
+                    for webhook in await list_webhooks(conn, seed.account_id):
+                        await lock_webhook(conn, seed.account_id, webhook.id)
+                        await update_webhook(conn, replace(webhook, disabled_at=None, removed_at=None))
+                        await hasten_deliveries(conn, seed.account_id, webhook.id, "STATUS", now)
+                await add_webhook(conn, seed.account_id, "k1", now, url=url, events=["link.reset"])
+
+    async def delete() -> None:
+        for _ in range(30):
+            await asyncio.sleep(0.03)
+            await seed.conn.execute("DELETE FROM webhooks WHERE id IN (SELECT id FROM webhooks ORDER BY id LIMIT 1)")
+
+    async with receiver(*[410, 500, 500] * 1_000) as there:
+        for _ in range(5):
+            await new_webhook(seed, there.url)
+        settings = replace(QUICK, delays=())
+        with capture_logs() as logs:
+            async with delivering(dsn, settings), delivering(dsn, settings):
+                await asyncio.gather(tell_and_enable(there.url), delete())
+                await soon(lambda: is_quiet(seed))
+    events = {entry["event"] for entry in logs}
+    assert events == {"webhook disabled"}
+    assert len(there.received) > 30
+
+
+async def is_quiet(seed: Seed) -> bool:
+    sql = """
+        SELECT count(*) FROM webhook_deliveries d JOIN webhooks h ON h.id = d.webhook_id
+         WHERE d.next_attempt_at IS NOT NULL AND h.disabled_at IS NULL"""
+    return not await seed.conn.fetchval(sql)
 
 
 async def test_webhook_whose_key_is_not_here_waits_for_it(seed: Seed, dsn: str) -> None:

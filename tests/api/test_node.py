@@ -24,7 +24,7 @@ NODE = """
         ... on FeedLink { name url user { name } }
         ... on AuditEntry { action }
         ... on ApiKey { name }
-        ... on Webhook { events }
+        ... on Webhook { description deliveries { edges { node { event } } } }
         ... on WebhookDelivery { event }
       } }"""
 
@@ -57,11 +57,15 @@ async def key_node(seed: Seed) -> str:
     return to_base64("ApiKey", str(await seed.conn.fetchval(sql)))
 
 
-async def webhook_with_delivery(seed: Seed) -> None:
+async def webhook_nodes(seed: Seed) -> tuple[str, str]:
+    """Of a webhook, and of what was delivered to it."""
     webhook = await add_webhook(
-        seed.conn, seed.account_id, "k1", NOW, url="https://crm.example/", events=["link.reset"]
+        seed.conn, seed.account_id, "k1", NOW, url="https://crm.example", events=["link.reset"], description="CRM"
     )
-    await add_delivery(seed.conn, seed.account_id, webhook.id, "webhook.test", NOW)
+    delivery = await add_delivery(seed.conn, seed.account_id, webhook.id, "webhook.test", NOW)
+    sql = "UPDATE webhook_deliveries SET next_attempt_at = NULL, delivered_at = $2 WHERE id = $1"
+    await seed.conn.execute(sql, delivery.id, NOW)
+    return to_base64("Webhook", str(webhook.id)), to_base64("WebhookDelivery", str(delivery.id))
 
 
 def test_every_type_of_node_can_be_asked_for() -> None:
@@ -95,8 +99,9 @@ async def test_user_finds_nothing_else(seed: Seed, service: Service, link: Subsc
         annas.link_id,
         await entry_node(seed),
         await key_node(seed),
+        *await webhook_nodes(seed),
     ]
-    assert [await found(service, seed.ben, node_id) for node_id in hidden] == [None] * 7
+    assert [await found(service, seed.ben, node_id) for node_id in hidden] == [None] * 9
     await seed.conn.execute("UPDATE calendar_access SET withdrawn_at = now() WHERE user_id = $1", seed.ben.id)
     lost = [calendar_node(seed.team), link.link_id, feed_node(seed.ben, seed.team)]
     assert [await found(service, seed.ben, node_id) for node_id in lost] == [None] * 3
@@ -114,6 +119,11 @@ async def test_administrator_finds_everything_but_urls_of_others(
     assert await found(service, seed.anna, await entry_node(seed)) == entry
     key = {"__typename": "ApiKey", "name": "Old sync"}
     assert await found(service, seed.anna, await key_node(seed)) == key
+    webhook_node, delivery_node = await webhook_nodes(seed)
+    delivery = {"event": "WEBHOOK_TEST"}
+    delivered = {"description": "CRM", "deliveries": {"edges": [{"node": delivery}]}}
+    assert await found(service, seed.anna, webhook_node) == {"__typename": "Webhook", **delivered}
+    assert await found(service, seed.anna, delivery_node) == {"__typename": "WebhookDelivery", **delivery}
     own = await subscribe(service, seed.anna, seed.own)
     assert (await found(service, seed.anna, own.link_id) or {})["url"] == HOST + own.url
     await seed.conn.execute("UPDATE calendars SET deleted_at = now() WHERE id = $1", seed.team)
@@ -130,6 +140,7 @@ async def test_key_finds_what_its_scopes_show(seed: Seed, service: Service, link
         feed_node(seed.ben): "feeds:read",
         await entry_node(seed): "audit:read",
         await key_node(seed): "keys:read",
+        **dict.fromkeys(await webhook_nodes(seed), "webhooks:read"),
     }
     for node_id, scope in needed.items():
         for given in sorted(set(needed.values())):
@@ -151,6 +162,12 @@ async def test_acting_key_finds_what_its_user_and_its_scopes_show(
         assert await found(acting, every, node_id) is None
 
 
+async def test_removed_webhook_is_found_by_nobody(seed: Seed, service: Service) -> None:
+    node, _ = await webhook_nodes(seed)
+    await service.mutate("removeWebhook", seed.anna, "webhook { id }", webhookId=node)
+    assert await found(service, seed.anna, node) is None
+
+
 async def test_revoked_link_is_found_by_nobody(seed: Seed, service: Service, link: Subscription) -> None:
     await service.mutate("revokeFeedLink", seed.ben, "link { id }", linkId=link.link_id)
     assert [await found(service, caller, link.link_id) for caller in (seed.ben, seed.anna)] == [None, None]
@@ -158,7 +175,7 @@ async def test_revoked_link_is_found_by_nobody(seed: Seed, service: Service, lin
 
 async def test_nothing_of_another_account_is_found(seed: Seed, service: Service, link: Subscription) -> None:
     other = await plant(seed.conn, "Blackwood Investigations")
-    others = [await entry_node(seed), await key_node(seed)]
+    others = [await entry_node(seed), await key_node(seed), *await webhook_nodes(seed)]
     for node_id in (user_node(seed.ben), calendar_node(seed.team), link.link_id, feed_node(seed.ben), *others):
         assert await found(service, other.anna, node_id) is None
 
@@ -186,14 +203,15 @@ async def test_text_that_is_no_id_finds_nothing(seed: Seed, service: Service, no
 async def test_ids_of_lists_are_those_that_are_found(seed: Seed, service: Service, link: Subscription) -> None:
     query = """
         { users { edges { node { id } } } calendars { edges { node { id } } } auditLog { edges { node { id } } }
-          apiKeys { edges { node { id } } } feedLinks { edges { node { id } } } calendarFeeds { id }
+          apiKeys { edges { node { id } } } feedLinks { edges { node { id } } } calendarFeeds { id links { id } }
           webhooks { id deliveries { edges { node { id } } } } }"""
     await key_node(seed)
-    await webhook_with_delivery(seed)
+    await webhook_nodes(seed)
     data = (await service.graphql(query, seed.anna))["data"]
-    plain = [*data.pop("calendarFeeds"), *data["webhooks"]]
-    pages = [*data.pop("webhooks")[0].values(), *data.values()]
-    ids = [node["id"] for node in [*plain, *(edge["node"] for page in pages[1:] for edge in page["edges"])]]
+    webhooks = data.pop("webhooks")
+    lists = [edge["node"] for name in data if name != "calendarFeeds" for edge in data[name]["edges"]]
+    lists += [edge["node"] for webhook in webhooks for edge in webhook["deliveries"]["edges"]]
+    ids = [node["id"] for node in [*lists, *data["calendarFeeds"], *webhooks]]
     assert {from_base64(id_)[0] for id_ in ids} == {*LOADS, "CalendarFeed"}
     for id_ in ids:
         assert await found(service, seed.anna, id_) is not None

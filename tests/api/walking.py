@@ -45,12 +45,9 @@ VALUES: dict[str, Any] = {
     "TimeZone": "Europe/Berlin",
     "JSON": {},
 }
-TEXTS = {
-    "url": "https://crm.example/",
-    "email": "cy@example.com",
-    "locale": "de",
-    "color": "#4682B4",
-}  # of a form of their own, by what takes them
+TEXTS = {  # of a form of their own, by what takes them
+    "email": "cy@example.com", "locale": "de", "color": "#4682B4", "url": "https://crm.example/",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from db import (
     polls,
     users,
     webhooks,
-)  # fmt: skip
+)
 from tests.db.test_schema import TABLES
 from tests.seed import NOW, Seed, meeting
 
@@ -36,8 +36,7 @@ MODULES: list[ModuleType] = [
 # A command's, and of those who deliver, over all accounts; and what finds a bearer token's account.
 OPERATORS_OWN = {
     "list_accounts", "lock_accounts", "count_key_links", "count_key_webhooks", "list_accounts_called",
-    "list_due_webhooks",
-    "list_webhook_accounts",
+    "list_due_webhooks", "list_webhook_accounts",
 }  # fmt: skip
 
 RENDERED = fragments.SelectedActivity(
@@ -178,6 +177,8 @@ CALLS: dict[str, Callable[[Seed], Awaitable[object]]] = {
     "list_stale_polls": lambda s: polls.list_stale_polls(s.conn, s.account_id, NOW),
     "note_stale": lambda s: polls.note_stale(s.conn, s.account_id, [CLIENT]),
     "list_webhooks": lambda s: webhooks.list_webhooks(s.conn, s.account_id),
+    "get_webhook": lambda s: webhooks.get_webhook(s.conn, s.account_id, uuid4()),
+    "get_delivery": lambda s: deliveries.get_delivery(s.conn, s.account_id, uuid4()),
     "lock_webhook": lambda s: webhooks.lock_webhook(s.conn, s.account_id, uuid4()),
     "add_webhook": add_webhook,
     "update_webhook": update_webhook,
@@ -193,7 +194,6 @@ CALLS: dict[str, Callable[[Seed], Awaitable[object]]] = {
     ),
     "hasten_deliveries": lambda s: deliveries.hasten_deliveries(s.conn, s.account_id, uuid4(), "NO_KEY", NOW),
     "add_delivery": add_delivery,
-    "get_delivery": lambda s: deliveries.get_delivery(s.conn, s.account_id, uuid4()),
     "list_deliveries": lambda s: deliveries.list_deliveries(
         s.conn, s.account_id, [deliveries.DeliveryPage(uuid4(), 9, (NOW, uuid4()))]
     ),

@@ -16,6 +16,7 @@ from api.audit import AuditEntry, audit_log
 from api.calendars import calendars, upsert_calendars
 from api.context import Info
 from api.errors import USER_ERRORS, Forbidden, NotFound
+from api.execution import Execution, begin_resolvers_late, read_inputs_by_plan
 from api.feeds import CalendarFeed, FeedLink, list_feeds
 from api.generating import generate_calendar_url
 from api.integrators import ApiKey, add_key, api_keys, revoke_key
@@ -260,8 +261,11 @@ schema = Schema(
     Mutation,
     types=USER_ERRORS,
     config=StrawberryConfig(scalar_map=SCALARS),
+    execution_context_class=Execution,
     extensions=[lambda: MaxTokensLimiter(MOST_TOKENS)],
 )
+read_inputs_by_plan(schema)
+begin_resolvers_late(schema)
 
 
 def sdl() -> str:

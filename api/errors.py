@@ -2,43 +2,89 @@
 
 import re
 import traceback
+from collections.abc import Sequence
+from enum import StrEnum
 from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import strawberry
 import structlog
 from graphql import GraphQLError
 
+from db.pool import is_away
+
+MOST_ERRORS = 100  # in an answer
+LONGEST_MESSAGE = 500  # characters of a message of GraphQL's own
+LONGEST_READ = 2_000  # characters of it that are looked at
 # What messages of GraphQL's own repeat of a query: whatever begins like a feed token, an API key, a webhook's secret or
-# a JWT.
+# a JWT, …
 SECRET = re.compile(r"(?:cf1_|cfk_|whsec_)[\w+/=-]+|eyJ[\w-]+\.[\w-]+(?:\.[\w-]+)?")
+# … and of a value that does not fit its type: all of it, as it may be private.
+VALUE = re.compile(
+    r"(?P<kept>cannot represent [^:]*): .*|[,;.]? found: .*|(?<=[.?]) Found: .*|, but encountered error .*", re.DOTALL
+)
+ENUM_VALUE = re.compile(r"^Value .* does not exist in", re.DOTALL)
+OF_VARIABLE = re.compile(r"Variable '\$(\w+)' has invalid value(?: at ((?:\.\w+|\[\d+\])+))?: ")
 
 log = structlog.get_logger()
+
+
+class Code(StrEnum):
+    """What a top-level error means to a program, in `extensions.code`; docs/front-end.md says what to do about each."""
+
+    BAD_REQUEST = "BAD_REQUEST"
+    TOO_LARGE = "TOO_LARGE"
+    INVALID_QUERY = "INVALID_QUERY"
+    QUERY_TOO_COMPLEX = "QUERY_TOO_COMPLEX"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    FORBIDDEN = "FORBIDDEN"
+    NOT_FOUND = "NOT_FOUND"
+    INVALID_ARGUMENT = "INVALID_ARGUMENT"
+    TIMEOUT = "TIMEOUT"
+    UNAVAILABLE = "UNAVAILABLE"
+    INTERNAL = "INTERNAL"
 
 
 class ApiError(GraphQLError):
     """A top-level error that the caller may read, with `extensions.code`."""
 
-    code = "INTERNAL"
+    code = Code.INTERNAL
 
     def __init__(self, message: str) -> None:
         super().__init__(message, extensions={"code": self.code})
 
 
 class Unauthenticated(ApiError):
-    code = "UNAUTHENTICATED"
+    code = Code.UNAUTHENTICATED
 
 
 class Forbidden(ApiError):
-    code = "FORBIDDEN"
+    code = Code.FORBIDDEN
 
 
 class NotFound(ApiError):
-    code = "NOT_FOUND"
+    code = Code.NOT_FOUND
 
 
 class InvalidArgument(ApiError):
-    code = "INVALID_ARGUMENT"
+    code = Code.INVALID_ARGUMENT
+
+
+class InvalidQuery(ApiError):
+    code = Code.INVALID_QUERY
+
+
+class QueryTooComplex(ApiError):
+    code = Code.QUERY_TOO_COMPLEX
+
+
+def formatted_errors(errors: Sequence[GraphQLError]) -> list[dict[str, Any]]:
+    """The errors as the caller sees them; of very many the last one says how many more there are."""
+    told = [formatted_error(error) for error in errors[:MOST_ERRORS]]
+    if more := len(errors) - len(told):
+        told.append({"message": f"{more} more errors are left out.", "extensions": told[-1]["extensions"]})
+    return told
 
 
 def formatted_error(error: GraphQLError) -> dict[str, Any]:
@@ -46,17 +92,57 @@ def formatted_error(error: GraphQLError) -> dict[str, Any]:
 
     What is masked is logged under a reference that the caller is told.
     """
-    if isinstance(error.original_error, ApiError) or (error.original_error is None and error.extensions):
-        return dict(error.formatted)
-    if error.original_error is None or isinstance(error.original_error, GraphQLError):
-        message = SECRET.sub("…", error.message)
-        return {**error.formatted, "message": message, "extensions": {"code": "INVALID_QUERY"}}
-    reference = uuid4().hex[:12]
     cause = error.original_error
-    where = traceback.format_tb(cause.__traceback__)  # without the message, which may hold what a row says
+    if isinstance(cause, ApiError) or (cause is None and error.extensions):
+        return dict(error.formatted)
+    if _is_of_query(error):
+        return {**error.formatted, **_of_query(error)}
+    if is_away(cause):
+        log.warning("database away", error=type(cause).__name__, path=error.path)
+        return {**error.formatted, **_said(Code.UNAVAILABLE, "The service is not available at the moment: try again.")}
+    if _is_unstorable(cause):
+        message = "A text holds what cannot be kept: the character NUL, or half of a surrogate pair."
+        return {**error.formatted, **_said(Code.INVALID_ARGUMENT, message)}
+    reference = uuid4().hex[:12]
+    where = traceback.format_tb(cause.__traceback__) if cause else []  # without the message, which may hold a row
     log.error("resolver failed", reference=reference, path=error.path, error=type(cause).__name__, where=where)
-    masked = {"message": f"Something went wrong here. Reference: {reference}", "extensions": {"code": "INTERNAL"}}
-    return {**error.formatted, **masked}
+    return {**error.formatted, **_said(Code.INTERNAL, f"Something went wrong here. Reference: {reference}")}
+
+
+def _said(code: Code, message: str) -> dict[str, Any]:
+    return {"message": message, "extensions": {"code": code}}
+
+
+def _is_of_query(error: GraphQLError) -> bool:
+    """Whether the query or its variables are wrong; a result that does not fit the schema is not the caller's doing."""
+    is_graphqls = isinstance(error.original_error, GraphQLError | None)
+    if error.path is None:  # it was not executed; whatever a scalar did not take has its place in the query
+        return is_graphqls or bool(error.nodes)
+    return is_graphqls and "cannot represent" not in error.message
+
+
+def _of_query(error: GraphQLError) -> dict[str, Any]:
+    """What is wrong, without the values that the caller sent; for a variable with the path of the input field."""
+    found = OF_VARIABLE.match(error.message)
+    if found is None:
+        return _said(Code.INVALID_QUERY, _without_values(error.message))
+    path = [found[1], *re.findall(r"\w+", found[2] or "")]
+    said = _said(Code.INVALID_QUERY, f"{'.'.join(path)}: {_without_values(error.message[found.end() :])}")
+    said["extensions"]["path"] = path
+    return said
+
+
+def _without_values(message: str) -> str:
+    message = ENUM_VALUE.sub("This value does not exist in", message)
+    cut = VALUE.sub(lambda found: f"{found['kept'] or ''}.", message[:LONGEST_READ])
+    masked = SECRET.sub("…", cut)
+    return masked if len(masked) <= LONGEST_MESSAGE else f"{masked[:LONGEST_MESSAGE]}…"
+
+
+def _is_unstorable(cause: BaseException | None) -> bool:
+    """Whether PostgreSQL, or its driver, refused a character."""
+    kinds = (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError)
+    return isinstance(cause, kinds) or isinstance(getattr(cause, "__cause__", None), UnicodeEncodeError)
 
 
 @strawberry.interface(description="Why a mutation did not do what was asked: something that its user can mend.")

@@ -34,6 +34,9 @@ CONNECTION_LOST = (
 # Two transactions got in each other's way, and this one was chosen to give way: nothing of it happened.
 CONFLICTS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
+# PostgreSQL is there and cannot write: it is a standby, or its disk or memory is full.
+NO_ROOM = (asyncpg.ReadOnlySQLTransactionError, asyncpg.InsufficientResourcesError)
+
 T = TypeVar("T")
 log = structlog.get_logger()
 
@@ -57,6 +60,11 @@ def create_pool(dsn: str, max_size: int = 10, statement_cache_size: int = 100) -
 async def connect(dsn: str) -> "asyncpg.Connection[asyncpg.Record]":
     """A connection for a command. It prepares nothing that lasts, so it works behind PgBouncer too."""
     return await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT, statement_cache_size=0)
+
+
+def is_away(error: BaseException | None) -> bool:
+    """Whether PostgreSQL could not do the work at this moment, so that it is worth doing again a little later."""
+    return isinstance(error, (DatabaseUnreachableError, *CONNECTION_LOST, *CONFLICTS, *NO_ROOM))
 
 
 class PatientPool:

@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
@@ -28,12 +29,14 @@ from db.pool import Conn, Pool
 from db.users import UserRecord, get_acting_user, get_user, page_calendar_users
 from feed.room import FeedLimits
 from feed.tokens import Keyring
+from feed.urls import qr_code_svg
 
 K = TypeVar("K")
 T = TypeVar("T")
 PageKey = tuple[UUID, int, UUID | None]  # whose list, how many of it at the most, after which id
 LoadPages = Callable[[Conn, UUID, Sequence[UUID], int, UUID | None], Awaitable[dict[UUID, list[T]]]]
 
+DRAWER = ThreadPoolExecutor(1, "drawer")  # of QR codes
 CALLS_NOTED_EVERY = timedelta(hours=1)
 ACTING_USER = "X-Acting-User"  # the header by which a key acts for a user
 
@@ -94,6 +97,7 @@ class Context:
     refused: set[tuple[object, ...]] = field(default_factory=set)  # attempts that are in the audit log already
     _caller: Caller | ApiError | None = None
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    previewing: asyncio.Lock = field(default_factory=asyncio.Lock)  # one at a time: each reads a whole feed
 
     async def caller(self, scope: str | None = None) -> Caller:
         """Who calls; `Unauthenticated` unless they may act at this moment, `Forbidden` for a key without the scope."""
@@ -181,6 +185,11 @@ class Context:
         await add_refused_call(conn, account_id, actor, self.now, self.now - CALLS_NOTED_EVERY)
 
     @cached_property
+    def qr_codes(self) -> DataLoader[str, str]:
+        """The QR code of a URL, drawn once however often it is asked for."""
+        return DataLoader(_draw)
+
+    @cached_property
     def polls(self) -> Loader[UUID, list[PollRecord]]:
         """The clients that poll a link of the caller's account, by the link's id."""
         return Loader(self._load_polls)
@@ -234,6 +243,11 @@ class Context:
                 for id_, rows in (await page(conn, account_id, ids, first, after)).items():
                     found[id_, first, after] = rows
         return [found.get(key, []) for key in keys]
+
+
+async def _draw(urls: list[str]) -> list[str]:
+    """In a thread of their own, as each takes 15 ms."""
+    return await asyncio.get_running_loop().run_in_executor(DRAWER, lambda: [qr_code_svg(url) for url in urls])
 
 
 Info = StrawberryInfo[Context, None]

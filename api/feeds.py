@@ -23,7 +23,7 @@ from db.users import UserRecord
 from feed.feeds import all_calendars, user_feed
 from feed.options import FeedOptions
 from feed.policy import allowed_options, expiry
-from feed.urls import link_url, qr_code_svg, subscribe_links, webcal_url
+from feed.urls import link_url, subscribe_links, webcal_url
 from feed.words import words
 
 MOST_LISTED = 50  # unless a preview asks for more
@@ -87,7 +87,8 @@ class FeedSource:
             await note_refusal(info, "FEED_PREVIEWED", [Forbidden.code], relay.to_base64("User", str(self.user.id)))
             raise Forbidden("Only its owner may preview a feed.")
         feed = user_feed(self.user, self.calendars, self.calendar, link, self.policy, info.context.now)
-        return await preview(info.context, feed, MOST_LISTED if first is None else first)
+        async with info.context.previewing:
+            return await preview(info.context, feed, MOST_LISTED if first is None else first)
 
 
 @strawberry.type(description="A private URL to a calendar feed. Whoever has it can read the feed.")
@@ -135,8 +136,8 @@ class FeedLink(relay.Node):
         return SubscribeLinks(**{name: links.get(name) for name in ("google", "apple", "outlook", "outlook_office")})
 
     @strawberry.field(description="The URL as a QR code, an SVG element for the phone's camera; null where the URL is.")
-    def qr_code_svg(self) -> str | None:
-        return qr_code_svg(self.url) if self.url else None
+    async def qr_code_svg(self, info: Info) -> str | None:
+        return await info.context.qr_codes.load(self.url) if self.url else None
 
     @strawberry.field(description="When any program last polled the link; null: none ever did.")
     async def last_polled_at(self, info: Info) -> datetime | None:

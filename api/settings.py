@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from redis.asyncio.connection import parse_url
 
+from api.cors import parse_origins
 from api.network import is_loopback, parse_proxies
 from feed.tokens import SHORTEST_KEY, Keyring
 from feed.urls import LONGEST_PUBLIC_URL
@@ -149,6 +150,18 @@ class Settings(BaseSettings):
             parse_proxies(value)
         except ValueError:
             raise ValueError("write addresses or networks with commas between, like 10.0.0.0/8,2001:db8::7") from None
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_cors_origins(cls, value: str | None) -> str | None:
+        try:
+            parse_origins(value)
+        except ValueError:
+            raise ValueError(
+                "write each origin as browsers do, with commas between, like https://crm.example.com,"
+                "http://localhost:5173: in lower case, without a path or a usual port; * is no origin"
+            ) from None
         return value
 
     @field_validator("redis_url")

@@ -20,6 +20,10 @@ def empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 URL_HINT = "write it like https://feeds.example.com, ASCII, at most 80 characters"
 PAGE_HINT = "write it like https://crm.example.com/feeds, at most 500 characters"
 PROXIES_HINT = "write addresses or networks with commas between, like 10.0.0.0/8,2001:db8::7"
+ORIGINS_HINT = (
+    "write each origin as browsers do, with commas between, like https://crm.example.com,http://localhost:5173:"
+    " in lower case, without a path or a usual port; * is no origin"
+)
 REDIS_HINT = "write it like redis://:password@host:6379/0"
 JWKS_HINT = (
     "write it like https://login.example.com/jwks.json, without a user name; http:// is for this machine only,"
@@ -44,6 +48,9 @@ KEY_HINT = "must have at least 32 characters: `openssl rand -hex 32`"
         ("PROXIES", "proxy.example.com", PROXIES_HINT),
         ("PROXIES", "10.0.0.0/33", PROXIES_HINT),
         ("WEBHOOK_NETWORKS", "10.0.0.0/8, crm.internal", PROXIES_HINT),
+        ("CORS_ORIGINS", "*", ORIGINS_HINT),
+        ("CORS_ORIGINS", "https://crm.example.com/", ORIGINS_HINT),
+        ("CORS_ORIGINS", "https://anna:hunter2@crm.example.com", ORIGINS_HINT),
         ("REDIS_URL", "http://:hunter2@127.0.0.1", REDIS_HINT),
         ("REDIS_URL", "redis://:hunter2@127.0.0.1:port", REDIS_HINT),
         ("JWKS", "http://login.example.com/jwks.json", JWKS_HINT),

@@ -50,7 +50,7 @@ tests: .venv/installed-dev .venv/installed-programs
 	@touch $@
 
 # The programs of the tests that no wheel brings.
-.venv/installed-programs: tests/install tests/conformance/package-lock.json tests/clients/package-lock.json | .venv/installed-dev
+.venv/installed-programs: tests/install $(wildcard tests/*/package-lock.json) | .venv/installed-dev
 	@echo "== installing the programs of the tests"
 	@$<
 	@touch $@

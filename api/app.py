@@ -1,26 +1,19 @@
 """The composition root: builds the aiohttp application. The only place that wires things together."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from datetime import timedelta
 from functools import partial
 
 from aiohttp import web
-from strawberry.aiohttp.views import GraphQLView
-from strawberry.http import GraphQLHTTPResponse
-from strawberry.types import ExecutionResult
 
-from api.auth import Bearers, NotAuthenticatedError
-from api.context import ACTING_USER, Context
+from api.auth import Bearers
 from api.deliveries import Deliveries, DeliverySettings
-from api.errors import formatted_error
+from api.graphql_http import GraphQL
 from api.network import caller_network, parse_proxies
 from api.protocol import SENT_ALWAYS
 from api.receivers import Receivers
-from api.schema import schema
 from api.settings import Settings
-from api.token_users import AccountIds
-from db.audit import Network
 from db.pool import DatabaseUnreachableError, PatientPool, Pool, create_pool
 from feed.polls import PollLog, PollSettings
 from feed.rates import PollRates
@@ -32,8 +25,6 @@ SENT_OVER_TLS = {"Strict-Transport-Security": "max-age=31536000"}  # a year
 READY_SECONDS = 3.0  # for the database to answer a readiness probe
 # Nothing is forbidden: old readers do not know Allow, and a search engine must fetch a page to see its X-Robots-Tag.
 ROBOTS = "User-agent: *\nAllow: /feeds/\nDisallow:\n"
-
-FindNetwork = Callable[[web.Request], Network | None]
 
 
 def create_app(settings: Settings, dsn: str) -> web.Application:
@@ -70,40 +61,6 @@ def _poll_settings(settings: Settings) -> PollSettings:
 
 def _sent(settings: Settings) -> dict[str, str]:
     return SENT_ALWAYS | SENT_OVER_TLS if settings.base_url.startswith("https:") else SENT_ALWAYS
-
-
-class GraphQL(GraphQLView[Context, None]):
-    """The GraphQL endpoint: makes each request's context, and gives every error its code."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        bearers: Bearers,
-        pool: Pool,
-        keyring: Keyring,
-        limits: FeedLimits,
-        network: FindNetwork,
-    ) -> None:
-        super().__init__(schema, graphql_ide="graphiql" if settings.graphiql else None, subscription_protocols=())
-        self._context = partial(
-            Context, pool, keyring, settings.base_url, limits, settings.links_per_user, AccountIds(),
-            settings.provision_users, webhook_networks=parse_proxies(settings.webhook_networks),
-        )  # fmt: skip
-        self._bearers, self._network = bearers, network
-
-    async def get_context(self, request: web.Request, response: web.StreamResponse) -> Context:
-        acting_user = ", ".join(request.headers.getall(ACTING_USER)) if ACTING_USER in request.headers else None
-        try:
-            principal = await self._bearers.read(request.headers.get("Authorization"))
-        except NotAuthenticatedError as exc:
-            return self._context(exc, self._network(request), acting_user)
-        return self._context(principal, self._network(request), acting_user)
-
-    async def process_result(self, request: web.Request, result: ExecutionResult) -> GraphQLHTTPResponse:
-        answer: GraphQLHTTPResponse = {"data": result.data}
-        if result.errors:
-            answer["errors"] = [formatted_error(error) for error in result.errors]
-        return answer
 
 
 async def _add_headers(headers: Mapping[str, str], _: web.Request, response: web.StreamResponse) -> None:

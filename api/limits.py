@@ -44,7 +44,7 @@ from api.errors import InvalidQuery, QueryTooComplex
 from api.nodes import LONGEST_PAGE, PAGE
 
 MOST_CHARACTERS = 50_000
-MOST_TOKENS = 1_000
+MOST_TOKENS = 2_000
 MOST = {
     "operations": 20,
     "fragments": 50,

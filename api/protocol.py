@@ -24,7 +24,8 @@ class Runner(web.AppRunner):
 
 class Server(web.Server):
     def __call__(self) -> RequestHandler:
-        return Handler(self, loop=self._loop, **self._kwargs)
+        as_sent = {**self._kwargs, "auto_decompress": False}  # nobody sends us gzip bombs
+        return Handler(self, loop=self._loop, **as_sent)
 
 
 class Handler(RequestHandler):

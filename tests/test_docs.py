@@ -22,8 +22,11 @@ from strawberry.utils.str_converters import to_camel_case
 
 from api.api_keys import Scope
 from api.auth import REASONS
+from api.bodies import MOST_VALUES
 from api.errors import USER_ERRORS, Code
 from api.feeds import FeedLinkStatus
+from api.graphql_http import MOST_OCTETS
+from api.limits import COSTS, LISTED, MOST, MOST_CHARACTERS, MOST_TOKENS
 from api.preview import LeftOutReason
 from api.schema import sdl
 from api.settings import PREFIX, Settings
@@ -226,6 +229,19 @@ def test_clients_page_shows_what_the_tests_of_clients_run() -> None:
     assert len(rows) == 4
     for file, cell in rows:
         assert [code for code in re.findall(r"`(.*?)`", cell) if code not in (ROOT / file).read_text()] == []
+
+
+def test_front_end_page_has_the_limits_of_the_code() -> None:
+    page = (ROOT / "docs" / "front-end.md").read_text()
+    limits = {"characters": MOST_CHARACTERS, "tokens": MOST_TOKENS, **MOST}
+    rows = page.partition("| limit |")[2].partition("\n\n")[0].splitlines()[2:]
+    assert rows == [f"| {what} | {most:,} |" for what, most in limits.items()]
+    for said in (
+        f"or {LISTED} times; a preview\nof a feed costs {COSTS['FeedLink.preview']}, ",
+        f", a QR code {COSTS['FeedLink.qrCodeSvg']}. ",
+        f"or {MOST_OCTETS:,} without a valid token or key, and {MOST_VALUES:,} values",
+    ):
+        assert said in page
 
 
 OPERATORS = "docs/operators.md"

@@ -84,15 +84,3 @@ async def test_poll_is_503_with_seconds_to_wait_once_its_patience_is_over(fragil
 async def test_poll_without_patience_is_503_at_once(fragile: Fragile) -> None:
     async with running_service("postgresql://nobody@127.0.0.1:1/nothing", patience_seconds=0) as service:
         assert await status(service, fragile.url) == 503
-
-
-async def test_graphql_without_database_is_a_masked_error(fragile: Fragile) -> None:
-    async with running_service("postgresql://nobody:secret@127.0.0.1:1/nothing") as service:
-        conn = await asyncpg.connect(fragile.dsn)
-        seed = await plant(conn, "Other")
-        await conn.close()
-        answer = await service.graphql("{ viewer { name } }", seed.anna)
-        (error,) = answer["errors"]
-        assert error["extensions"] == {"code": "INTERNAL"}
-        assert "secret" not in str(answer)
-        assert error["message"].startswith("Something went wrong here. Reference: ")

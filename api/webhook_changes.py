@@ -49,12 +49,13 @@ class AddWebhookInput:
 @strawberry.input(description="Which webhook to change, and how. What is left out stays as it is.")
 class UpdateWebhookInput:
     webhook_id: strawberry.ID = strawberry.field(description="The webhook.")
-    url: strawberry.Maybe[str] = strawberry.field(description=URL_SAID)
-    events: strawberry.Maybe[list[WebhookEvent]] = strawberry.field(description=EVENTS_SAID)
+    url: str | None = strawberry.field(default=None, description=URL_SAID)
+    events: list[WebhookEvent] | None = strawberry.field(default=None, description=EVENTS_SAID)
     description: strawberry.Maybe[str | None] = strawberry.field(description=f"{DESCRIPTION_SAID} Null: none.")
-    enabled: strawberry.Maybe[bool] = strawberry.field(
+    enabled: bool | None = strawberry.field(
+        default=None,
         description="False: nothing is sent and nothing new is kept for it. True: what waits is sent, and what happens"
-        " from now on."
+        " from now on.",
     )
 
 
@@ -212,16 +213,15 @@ async def audit(conn: Conn, info: Info, caller: Caller, webhook: WebhookRecord, 
 
 
 def _changed(webhook: WebhookRecord, wanted: UpdateWebhookInput, info: Info) -> WebhookRecord:
-    events = _names(wanted.events.value) if wanted.events else None
+    events = None if wanted.events is None else _names(wanted.events)
     description = wanted.description.value or "" if wanted.description else None
-    url = wanted.url.value if wanted.url else None
-    _check(info, url=url, events=events, description=description)
+    _check(info, url=wanted.url, events=events, description=description)
     disabled_at = webhook.disabled_at
-    if wanted.enabled:
-        disabled_at = None if wanted.enabled.value else disabled_at or info.context.now
+    if wanted.enabled is not None:
+        disabled_at = None if wanted.enabled else disabled_at or info.context.now
     return replace(
         webhook,
-        url=webhook.url if url is None else url,
+        url=webhook.url if wanted.url is None else wanted.url,
         events=webhook.events if events is None else events,
         description=webhook.description if description is None else description,
         disabled_at=disabled_at,

@@ -32,6 +32,12 @@ class AuditAction(Enum):
     LINKS_LISTED = strawberry.enum_value(
         "LINKS_LISTED", description="The links of others were asked for: refusals only."
     )
+    ACTIVITIES_LISTED = strawberry.enum_value(
+        "ACTIVITIES_LISTED", description="Activities of a calendar were asked for: refusals only."
+    )
+    ACTIVITIES_WRITTEN = strawberry.enum_value(
+        "ACTIVITIES_WRITTEN", description="Activities were to be written or deleted: refusals only."
+    )
     POLICY_UPDATED = strawberry.enum_value("POLICY_UPDATED", description="The account's policy was changed.")
     API_CALLED = strawberry.enum_value(
         "API_CALLED",

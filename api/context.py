@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
@@ -21,12 +22,12 @@ from api.texts import external_id_error
 from api.token_users import AccountIds, provision_user
 from db.accounts import PolicyRecord
 from db.audit import Actor, Network, add_refused_call, list_actor_names
-from db.calendars import CalendarRecord, page_user_calendars
+from db.calendars import CalendarRecord, list_calendars_of_activities, page_user_calendars
 from db.deliveries import DeliveryPage, DeliveryRecord, list_deliveries
 from db.keys import ApiKeyRecord, get_api_key, had_api_key, update_last_used
 from db.polls import PollRecord, list_polls
 from db.pool import Conn, Pool
-from db.users import UserRecord, get_acting_user, get_user, page_calendar_users
+from db.users import UserRecord, get_acting_user, get_user, list_named_users, page_calendar_users
 from feed.room import FeedLimits
 from feed.tokens import Keyring
 from feed.urls import qr_code_svg
@@ -39,6 +40,7 @@ LoadPages = Callable[[Conn, UUID, Sequence[UUID], int, UUID | None], Awaitable[d
 DRAWER = ThreadPoolExecutor(1, "drawer")  # of QR codes
 CALLS_NOTED_EVERY = timedelta(hours=1)
 ACTING_USER = "X-Acting-User"  # the header by which a key acts for a user
+MOST_WRITERS = 2  # calls of a process that write many rows at the same moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,10 @@ class Loader(DataLoader[K, T]):
         return asyncio.shield(super().load(key))
 
 
+def new_writers() -> asyncio.Semaphore:
+    return asyncio.Semaphore(MOST_WRITERS)
+
+
 @dataclass
 class Context:
     """One request's. `principal` is who calls, or why there is none: only introspection needs no principal."""
@@ -95,6 +101,7 @@ class Context:
     webhook_networks: Sequence[Network] = ()  # private ones that webhooks may lead to
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     refused: set[tuple[object, ...]] = field(default_factory=set)  # attempts that are in the audit log already
+    writers: asyncio.Semaphore = field(default_factory=new_writers)  # the process's
     _caller: Caller | ApiError | None = None
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
     previewing: asyncio.Lock = field(default_factory=asyncio.Lock)  # one at a time: each reads a whole feed
@@ -127,6 +134,12 @@ class Context:
             without = f", or an API key without the header {ACTING_USER}" if caller.is_key else ""
             raise Forbidden(f"Only an administrator may do this{without}.")
         return caller
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[Conn]:
+        """A transaction that writes many rows: few at once, as they wait for each other and polls need connections."""
+        async with self.writers, self.pool.acquire() as conn, conn.transaction():
+            yield conn
 
     def most_links(self, policy: PolicyRecord) -> int:
         """How many links each user may have."""
@@ -213,6 +226,29 @@ class Context:
     def user_calendars(self) -> Loader[PageKey, list[CalendarRecord]]:
         """A page of what a user of the caller's account may see, by the user's id."""
         return Loader(partial(self._load_pages, page_user_calendars))
+
+    @cached_property
+    def users(self) -> DataLoader[UUID, UserRecord | None]:
+        """A user of the caller's account."""
+        return DataLoader(self._load_users)
+
+    @cached_property
+    def activity_calendars(self) -> DataLoader[UUID, list[CalendarRecord]]:
+        """The calendars that an activity stands in: a user's own ones, for a key that acts for nobody all."""
+        return DataLoader(self._load_activity_calendars)
+
+    async def _load_users(self, user_ids: Sequence[UUID]) -> list[UserRecord | None]:
+        account_id = (await self.caller()).account_id
+        async with self.pool.acquire() as conn:
+            found = await list_named_users(conn, account_id, user_ids)
+        return [found.get(user_id) for user_id in user_ids]
+
+    async def _load_activity_calendars(self, activity_ids: Sequence[UUID]) -> list[list[CalendarRecord]]:
+        caller = await self.caller()
+        viewer_id = caller.user.id if caller.user else None
+        async with self.pool.acquire() as conn:
+            found = await list_calendars_of_activities(conn, caller.account_id, viewer_id, activity_ids)
+        return [found.get(activity_id, []) for activity_id in activity_ids]
 
     async def _load_polls(self, link_ids: Sequence[UUID]) -> list[list[PollRecord]]:
         account_id = (await self.caller()).account_id

@@ -18,7 +18,7 @@ from strawberry.types.graphql import OperationType
 from api.api_keys import ApiKeyText
 from api.auth import Bearers, NotAuthenticatedError, Principal
 from api.bodies import RequestRefused, parse_json, request_data
-from api.context import ACTING_USER, Context
+from api.context import ACTING_USER, Context, new_writers
 from api.cors import Cors, parse_origins
 from api.errors import ApiError, Code, InvalidQuery, formatted_error, formatted_errors
 from api.media_types import GRAPHQL_JSON, JSON, accepted_type
@@ -66,6 +66,7 @@ class GraphQL(GraphQLView[Context, None]):
         self._context = partial(
             Context, pool, keyring, settings.base_url, limits, settings.links_per_user, AccountIds(),
             settings.provision_users, webhook_networks=parse_proxies(settings.webhook_networks),
+            writers=new_writers(),
         )  # fmt: skip
         self._bearers, self._network = bearers, network
         self._cors = Cors(parse_origins(settings.cors_origins))

@@ -15,8 +15,9 @@ from api.commands import find_account
 from api.database import DatabaseError, ping
 from api.directory import NotFoundError, pick
 from api.settings import PREFIX
-from db.activities import Activity, add_entries, list_entered, lock_activities, upsert_activities
+from db.activities import Activity, ActivityRecord, lock_activities
 from db.calendars import list_calendars
+from db.placements import Placement, list_placings, save_placements, upsert_counts
 from db.pool import CONNECTION_LOST, Conn, connect
 from db.users import list_users, list_viewers
 from feed.importing.activities import Refusal, read_calendar
@@ -122,38 +123,41 @@ async def _write_all(
     now: datetime,
     written: Callable[[int, int], None] | None,
 ) -> ImportCounts:
-    counts = ImportCounts()
+    account_id, counts = destination.account_id, ImportCounts()
     async with conn.transaction():
-        owners = await lock_activities(conn, destination.account_id, activities)
+        records = await lock_activities(conn, account_id, map(_key, activities))
+        placings = await list_placings(conn, account_id, [record.id for record in records])
+        before = {_key(record): record for record in records}
         for start in range(0, len(activities), SLICE):
-            part = [replace(a, owner_id=_owner(a, owners, destination)) for a in activities[start : start + SLICE]]
-            counts += await _write(conn, destination, part, now)
+            part = [
+                _placement(activity, before.get(_key(activity)), placings, destination)
+                for activity in activities[start : start + SLICE]
+            ]
+            await save_placements(conn, account_id, part, now)
+            made = upsert_counts(part)
+            counts += ImportCounts(made.created, made.updated, made.unchanged)
             if written:
                 written(start + len(part), len(activities))
     return counts
 
 
-def _owner(
-    activity: Activity, owners: Mapping[tuple[str, str | None], UUID | None], destination: Destination
-) -> UUID | None:
-    if destination.owner_named:
-        return destination.owner_id
-    return owners.get((activity.type, activity.external_id)) or destination.owner_id
-
-
-async def _write(conn: Conn, destination: Destination, activities: Sequence[Activity], now: datetime) -> ImportCounts:
-    """Write activities and let them stand in the calendar. What another calendar had already counts as updated."""
-    account_id, calendar_id = destination.account_id, destination.calendar_id
-    entered = await list_entered(conn, account_id, calendar_id, activities)
-    here = [activity for activity in activities if _key(activity) in entered]
-    new = [activity for activity in activities if _key(activity) not in entered]
-    old_counts = await upsert_activities(conn, account_id, here, now)
-    new_counts = await upsert_activities(conn, account_id, new, now)
-    await add_entries(conn, account_id, calendar_id, new)
-    return ImportCounts(
-        created=old_counts.created + new_counts.created,
-        updated=old_counts.updated + new_counts.updated + new_counts.unchanged,
-        unchanged=old_counts.unchanged,
+def _placement(
+    activity: Activity,
+    before: ActivityRecord | None,
+    placings: Mapping[UUID, frozenset[UUID]],
+    destination: Destination,
+) -> Placement:
+    """The activity beside what was imported earlier: it stays in its calendars, and may have an owner."""
+    here = frozenset([destination.calendar_id])
+    if before is None:
+        return Placement(activity=replace(activity, owner_id=destination.owner_id), calendar_ids=here)
+    owner_id = destination.owner_id if destination.owner_named else before.owner_id or destination.owner_id
+    return Placement(
+        activity=replace(activity, owner_id=owner_id),
+        calendar_ids=here | placings.get(before.id, frozenset()),
+        before=before,
+        calendar_ids_before=placings.get(before.id, frozenset()),
+        id=before.id,
     )
 
 

@@ -7,6 +7,7 @@ from uuid import UUID
 import strawberry
 from strawberry import relay
 
+from api.activities import Activity, activity_node
 from api.audit import AuditEntry
 from api.calendars import visible_to
 from api.context import Caller, Info
@@ -56,6 +57,10 @@ async def _calendar(info: Info, caller: Caller, calendar_id: UUID) -> Calendar |
     async with info.context.pool.acquire() as conn:
         found = await page_calendars(conn, caller.account_id, wanted, 1, None)
     return Calendar.of(found[0]) if found else None
+
+
+async def _activity(info: Info, caller: Caller, activity_id: UUID) -> Activity | None:
+    return await activity_node(info, activity_id) if caller.has("activities:read") else None
 
 
 async def _calendar_feed(info: Info, caller: Caller, text: str) -> CalendarFeed | None:
@@ -125,6 +130,7 @@ def _is_own(caller: Caller, user_id: UUID) -> bool:
 LOADS: dict[str, Load] = {
     "User": _user,
     "Calendar": _calendar,
+    "Activity": _activity,
     "FeedLink": _feed_link,
     "AuditEntry": _audit_entry,
     "ApiKey": _api_key,

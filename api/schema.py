@@ -11,6 +11,7 @@ from strawberry.types import ExecutionContext
 from strawberry.types.scalar import ScalarDefinition
 
 from api.access import set_calendar_access
+from api.activities import Activity, activities
 from api.audit import AuditEntry, audit_log
 from api.calendars import calendars, upsert_calendars
 from api.context import Info
@@ -32,7 +33,9 @@ from api.node import node
 from api.policy import FeedPolicy, feed_policy, update_feed_policy
 from api.refusals import note_refusal
 from api.resets import reset_calendar_feeds
+from api.scalars import ACTIVITY_SCALARS
 from api.types import Calendar, TimeZone, User
+from api.upserting import delete_activities, sync_calendar, upsert_activities
 from api.users import upsert_users, users
 from api.webhook_changes import (
     add_webhook,
@@ -94,6 +97,11 @@ class Query:
         resolver=api_keys,
         description="The API keys of the account, revoked ones too, the oldest first: for administrators, and API keys"
         " with the scope keys:read.",
+    )
+    activities: relay.Connection[Activity] = strawberry.field(
+        resolver=activities,
+        description="The activities of a calendar, the first added first: for users who may see it, and API keys with"
+        " the scope activities:read.",
     )
     audit_log: relay.Connection[AuditEntry] = strawberry.field(
         resolver=audit_log,
@@ -167,6 +175,21 @@ class Mutation:
         revoke_key,
         description="Let an API key open nothing from now on: for administrators, and API keys with the scope"
         " keys:write.",
+    )
+    upsert_activities = strawberry.mutation(
+        upsert_activities,
+        description="Add or change activities, found by type and external id, all of them or none; the same call again"
+        " changes nothing. For administrators, and API keys with the scope activities:write.",
+    )
+    delete_activities = strawberry.mutation(
+        delete_activities,
+        description="Delete activities by external id; what is not there is no mistake. For administrators, and API"
+        " keys with the scope activities:write.",
+    )
+    sync_calendar = strawberry.mutation(
+        sync_calendar,
+        description="Make a calendar hold these activities and no others in a window of time. For administrators, and"
+        " API keys with the scope activities:write.",
     )
     update_feed_policy = strawberry.mutation(
         update_feed_policy,
@@ -244,6 +267,7 @@ SCALARS: dict[object, ScalarDefinition] = {
         specified_by_url="https://www.iana.org/time-zones",
         parse_value=parse_time_zone,
     ),
+    **ACTIVITY_SCALARS,
 }
 
 

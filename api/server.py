@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator
@@ -76,6 +77,9 @@ class Workers(BaseApplication):
 
 def _runner(settings: Settings, dsn: str) -> Runner:
     app = create_app(settings, dsn)
+    # What is there now stays: the collector need not walk over it, 0.1 s each time, whenever a call makes many objects.
+    gc.collect()
+    gc.freeze()
     return Runner(app, access_log_class=AccessLogger, shutdown_timeout=SHUTDOWN_SECONDS)
 
 

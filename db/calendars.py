@@ -1,6 +1,6 @@
 """Calendars, and who may see them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -10,6 +10,12 @@ from db.ids import new_id
 from db.pool import Conn
 
 COLUMNS = "c.account_id, c.id, c.external_id, c.name, c.color, c.deleted_at, v.changed_at"
+
+# Whether the user $2 may see the calendar c now; None is an integrator, who may see all.
+VISIBLE = """
+    c.deleted_at IS NULL AND ($2::uuid IS NULL OR EXISTS (
+        SELECT 1 FROM calendar_access x
+         WHERE x.account_id = $1 AND x.calendar_id = c.id AND x.user_id = $2 AND x.withdrawn_at IS NULL))"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +142,50 @@ async def save_calendars(conn: Conn, account_id: UUID, calendars: Sequence[Calen
            SET name = excluded.name, color = excluded.color, deleted_at = excluded.deleted_at"""
     values = ([getattr(calendar, name) for calendar in calendars] for name in columns)
     await conn.execute(sql, account_id, now, *values)
+
+
+async def is_visible_calendar(conn: Conn, account_id: UUID, viewer_id: UUID | None, calendar_id: UUID) -> bool:
+    """Whether there is that calendar, and the user may see it now; an integrator sees any."""
+    sql = f"SELECT EXISTS (SELECT 1 FROM calendars c WHERE c.account_id = $1 AND c.id = $3 AND {VISIBLE})"
+    found: bool = await conn.fetchval(sql, account_id, viewer_id, calendar_id)
+    return found
+
+
+async def list_calendars_of_activities(
+    conn: Conn, account_id: UUID, viewer_id: UUID | None, activity_ids: Sequence[UUID]
+) -> dict[UUID, list[CalendarRecord]]:
+    """The calendars by name that each of the activities stands in, of those that the user may see now."""
+    sql = f"""
+        SELECT e.activity_id, {COLUMNS}
+          FROM calendar_entries e
+          JOIN calendars c ON c.account_id = $1 AND c.id = e.calendar_id
+          JOIN calendar_versions v ON v.account_id = $1 AND v.calendar_id = c.id
+         WHERE e.account_id = $1 AND e.activity_id = ANY ($3::uuid[]) AND {VISIBLE}
+         ORDER BY lower(c.name), c.id"""
+    found: dict[UUID, list[CalendarRecord]] = {}
+    for row in await conn.fetch(sql, account_id, viewer_id, activity_ids):
+        values = dict(row)
+        found.setdefault(values.pop("activity_id"), []).append(CalendarRecord(**values))
+    return found
+
+
+async def lock_calendar_ids(conn: Conn, account_id: UUID, external_ids: Collection[str]) -> dict[str, UUID]:
+    """The ids of those that there are, by external id; nobody else locks them until the transaction ends."""
+    sql = """
+        SELECT c.external_id, c.id
+          FROM calendars c
+         WHERE c.account_id = $1 AND c.external_id = ANY ($2::text[]) AND c.deleted_at IS NULL
+         ORDER BY c.id FOR NO KEY UPDATE"""
+    return {row["external_id"]: row["id"] for row in await conn.fetch(sql, account_id, list(external_ids))}
+
+
+async def lock_calendar_versions(conn: Conn, account_id: UUID, calendar_ids: Collection[UUID]) -> None:
+    """In one order for all: what several statements change would else raise versions in the order of the statements."""
+    sql = """
+        SELECT v.calendar_id FROM calendar_versions v
+         WHERE v.account_id = $1 AND v.calendar_id = ANY ($2::uuid[]) ORDER BY v.calendar_id FOR UPDATE"""
+    if calendar_ids:
+        await conn.execute(sql, account_id, list(calendar_ids))
 
 
 async def add_calendar(

@@ -1,6 +1,6 @@
 """Users: the staff members of an account."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -56,6 +56,14 @@ async def get_acting_user(conn: Conn, account_id: UUID, user: UUID | str) -> Use
          WHERE u.account_id = $1 AND u.{_key(user)} = $2 AND u.deactivated_at IS NULL AND a.suspended_at IS NULL"""
     row = await conn.fetchrow(sql, account_id, user)
     return UserRecord(**row) if row else None
+
+
+async def lock_user_ids(conn: Conn, account_id: UUID, external_ids: Collection[str]) -> dict[str, UUID]:
+    """The ids of those that there are, by external id; they are not deleted until the transaction ends."""
+    sql = """
+        SELECT u.external_id, u.id FROM users u
+         WHERE u.account_id = $1 AND u.external_id = ANY ($2::text[]) ORDER BY u.id FOR KEY SHARE"""
+    return {row["external_id"]: row["id"] for row in await conn.fetch(sql, account_id, list(external_ids))}
 
 
 async def lock_user(conn: Conn, account_id: UUID, user_id: UUID) -> None:
@@ -170,6 +178,12 @@ async def save_users(conn: Conn, account_id: UUID, users: Sequence[UserRecord], 
            SET name = excluded.name, email = excluded.email, administrator = excluded.administrator,
                time_zone = excluded.time_zone, locale = excluded.locale, deactivated_at = excluded.deactivated_at"""
     await conn.execute(sql, account_id, now, *([getattr(user, name) for user in users] for name in columns))
+
+
+async def list_named_users(conn: Conn, account_id: UUID, user_ids: Sequence[UUID]) -> dict[UUID, UserRecord]:
+    """Those of the ids that are users of the account, by id."""
+    sql = f"SELECT {COLUMNS} FROM users u WHERE u.account_id = $1 AND u.id = ANY ($2::uuid[])"
+    return {row["id"]: UserRecord(**row) for row in await conn.fetch(sql, account_id, list(user_ids))}
 
 
 async def list_known_users(conn: Conn, account_id: UUID, user_ids: Sequence[UUID]) -> set[UUID]:

@@ -105,6 +105,14 @@ def walk(
         return
 
 
+def is_light(text: str, starts: datetime, first: datetime, last: datetime) -> bool:
+    """Whether a walk costs no more than it may, whatever starts it finds."""
+    rule = parse_rule(text)
+    starts, steps = _way(rule, starts, first, last)
+    most_starts = steps * DAYS.get(rule["FREQ"][0], 1) * _times(rule, TIMES)
+    return steps * _cost(rule) + 5 + _times(rule, TIMES) <= MOST_WORK and most_starts <= MOST_STARTS
+
+
 def until_of(rule: Rule, zone: tzinfo | None) -> When | None:
     """Where the rule ends: of moments the last instant in UTC, of days the last day.
 
@@ -134,14 +142,19 @@ def _is_after(found: datetime, until: When, zone: tzinfo | None) -> bool:
 
 
 def _walker(rule: Rule, starts: datetime, first: datetime, last: datetime, budget: Budget) -> rrule.rrule:
-    frequency = rule["FREQ"][0]
     interval = _Interval(rule.get("INTERVAL", ["1"])[0])
-    if "COUNT" not in rule and frequency in EVEN_STEPS:
-        starts = _nearer(starts, first, EVEN_STEPS[frequency] * int(interval))
-    interval.steps = int((last - starts).total_seconds()) // (STEPS[frequency] * int(interval)) + 2
+    starts, interval.steps = _way(rule, starts, first, last)
     interval.cost, interval.budget = _cost(rule), budget
     budget.spend(work=5 + _times(rule, TIMES))
-    return rrule.rrule(getattr(rrule, frequency), starts, interval=interval, **_arguments(rule))
+    return rrule.rrule(getattr(rrule, rule["FREQ"][0]), starts, interval=interval, **_arguments(rule))
+
+
+def _way(rule: Rule, starts: datetime, first: datetime, last: datetime) -> tuple[datetime, int]:
+    """Where a walk begins, and after how many steps it is past the last time that is asked for."""
+    frequency, interval = rule["FREQ"][0], int(rule.get("INTERVAL", ["1"])[0])
+    if "COUNT" not in rule and frequency in EVEN_STEPS:
+        starts = _nearer(starts, first, EVEN_STEPS[frequency] * interval)
+    return starts, int((last - starts).total_seconds()) // (STEPS[frequency] * interval) + 2
 
 
 def _nearer(starts: datetime, first: datetime, seconds: int) -> datetime:

@@ -11,7 +11,7 @@ from typing import Any
 
 from feed.importing.values import BadValueError
 from feed.recurring.kept import Override, Series, Span, local, read_series, utc
-from feed.recurring.rules import Budget, TooDenseError, common_rule, walk
+from feed.recurring.rules import Budget, TooDenseError, common_rule, is_light, walk
 from feed.vtimezone import FIRST_YEAR, one_rule
 from feed.window import FIRST_DAY, LAST_DAY, When, Window
 
@@ -59,12 +59,27 @@ def ruled(recurrence: Mapping[str, Any], window: Window, *, with_cancelled: bool
         return _ruled(series, window) if _occurrences(series, window) else None
 
 
+def check_series(recurrence: Mapping[str, Any], window: Window) -> None:
+    """Raise `SeriesError` unless the window can show the series. It is walked only if it might be too much work."""
+    with _readable():
+        series = read_series(recurrence)
+        if not _is_light(series, window):
+            _occurrences(series, window)
+
+
 @contextmanager
 def _readable() -> Iterator[None]:
     try:
         yield
     except (ArithmeticError, AttributeError, BadValueError, LookupError, OSError, TypeError, ValueError) as exc:
         raise SeriesError(str(exc)) from exc
+
+
+def _is_light(series: Series, window: Window) -> bool:
+    basis = series.span.basis
+    if basis is None or len(series.rules) != 1 or series.exclusion_rules:
+        return False
+    return is_light(series.rules[0], local(basis), *_bounds(series, window))
 
 
 def _occurrences(series: Series, window: Window) -> list[Occurrence]:

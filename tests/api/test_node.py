@@ -12,7 +12,7 @@ from db.users import UserRecord
 from db.webhooks import add_webhook
 from tests.api.walking import node_types
 from tests.feed.subscription import HOST, Subscription, subscribe
-from tests.seed import NOW, Seed, Service, calendar_node, plant, user_node
+from tests.seed import NOW, Seed, Service, calendar_node, meeting, plant, user_node
 
 NODE = """
     query ($id: ID!) {
@@ -24,6 +24,7 @@ NODE = """
         ... on FeedLink { name url user { name } }
         ... on AuditEntry { action }
         ... on ApiKey { name }
+        ... on Activity { title }
         ... on Webhook { description deliveries { edges { node { event } } } }
         ... on WebhookDelivery { event }
       } }"""
@@ -202,12 +203,15 @@ async def test_text_that_is_no_id_finds_nothing(seed: Seed, service: Service, no
 
 async def test_ids_of_lists_are_those_that_are_found(seed: Seed, service: Service, link: Subscription) -> None:
     query = """
-        { users { edges { node { id } } } calendars { edges { node { id } } } auditLog { edges { node { id } } }
+        query ($calendar: ID!) {
+          activities(calendarId: $calendar) { edges { node { id } } }
+          users { edges { node { id } } } calendars { edges { node { id } } } auditLog { edges { node { id } } }
           apiKeys { edges { node { id } } } feedLinks { edges { node { id } } } calendarFeeds { id links { id } }
           webhooks { id deliveries { edges { node { id } } } } }"""
+    await seed.write(meeting())
     await key_node(seed)
     await webhook_nodes(seed)
-    data = (await service.graphql(query, seed.anna))["data"]
+    data = (await service.graphql(query, seed.anna, calendar=calendar_node(seed.own)))["data"]
     webhooks = data.pop("webhooks")
     lists = [edge["node"] for name in data if name != "calendarFeeds" for edge in data[name]["edges"]]
     lists += [edge["node"] for webhook in webhooks for edge in webhook["deliveries"]["edges"]]

@@ -375,6 +375,11 @@ def trials(name: str) -> Iterator[Trial]:
         yield from (Trial(operation, fit, flag) for flag in (True, False))
 
 
+def needed_variables(world: World, operation: Operation) -> dict[str, Any]:
+    """What an operation cannot do without, of the account that others must not read."""
+    return operation.filled(Filling({}, world.victim.nodes, world.victim.external_id))
+
+
 async def ask(service: Service, caller: Caller, operation: Operation, variables: dict[str, Any]) -> Answer:
     headers = {"Authorization": f"Bearer {caller.authorization}"} if caller.authorization else {}
     headers |= {ACTING_USER: caller.acting_user} if caller.acting_user else {}
@@ -493,10 +498,11 @@ async def test_cursor_of_another_account_tells_nothing(
 ) -> None:
     caller, operation = await principal(world), operations(name)[0]
     hidden = hidden_from(caller, world.victim, await world.rows(world.victim))
-    page = await ask(service, await rightful(world), operation, {"first": 1})
+    needed = needed_variables(world, operation)
+    page = await ask(service, await rightful(world), operation, {**needed, "first": 1})
     _, place = from_base64(page["data"][name]["pageInfo"]["endCursor"])
     unknown = place[:-1] + ("0" if place[-1] != "0" else "1")
-    cursors = [{"after": to_base64("Cursor", text)} for text in (place, unknown)]
+    cursors = [{**needed, "after": to_base64("Cursor", text)} for text in (place, unknown)]
     known, other = [told(await ask(service, caller, operation, cursor), {}) for cursor in cursors]
     assert known == other
     assert leaked(hidden, known) == set()
@@ -518,8 +524,11 @@ async def test_rightful_administrator_is_answered(world: World, service: Service
         text = told(answer, variables)
         return "" if "errors" in answer or '"path": [' in text else text
 
+    needed: dict[Path, str] = {
+        (key,): fitting((key,), UNKNOWN) for key in needed_variables(world, operation) if key != "input"
+    }
     for path in operation.id_paths:
-        tried = [Trial(operation, {path: kind}) for kind in KINDS]
+        tried = [Trial(operation, {**needed, path: kind}) for kind in KINDS]
         unknown = [await done(trial, UNKNOWN) for trial in tried]
         known = [await done(trial, world.victim.nodes) for trial in tried]
         of_own = [text for text, other in zip(known, unknown, strict=True) if text not in ("", other)]

@@ -43,11 +43,16 @@ VALUES: dict[str, Any] = {
     "DateTime": TOMORROW.isoformat(),
     "Date": TOMORROW.date().isoformat(),
     "TimeZone": "Europe/Berlin",
+    "DateOrDateTime": TOMORROW.date().isoformat(),
+    "URL": "https://crm.example/",
     "JSON": {},
 }
 TEXTS = {  # of a form of their own, by what takes them
     "email": "cy@example.com", "locale": "de", "color": "#4682B4", "url": "https://crm.example/",
+    "rule": "FREQ=WEEKLY",
 }  # fmt: skip
+LATER = {"until": (TOMORROW + timedelta(days=1)).isoformat()}
+EXCLUDED = ("startsOn", "endsOn", "dueAt", "dueOn")  # by the times of day that stand beside them
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,11 +229,8 @@ def _is_filled(path: Path, each: GraphQLArgument | GraphQLInputField, filling: F
         return True
     if any(chosen[: len(path)] == path for chosen in filling.given):
         return True
-    return (
-        filling.flag is not None
-        and path[-1].rpartition("_")[2] not in CURSORS
-        and get_named_type(each.type).name not in above
-    )
+    is_wanted = filling.flag is not None and path[-1].rpartition("_")[2] not in (*CURSORS, *EXCLUDED)
+    return is_wanted and get_named_type(each.type).name not in above
 
 
 def _has_default(each: GraphQLArgument | GraphQLInputField) -> bool:
@@ -257,8 +259,8 @@ def _scalar(path: Path, kind: str, filling: Filling) -> Any:
         return filling.flag is not False
     if kind == "String" and path[-1].lower().endswith(("id", "ids")):
         return filling.external_id
-    if kind == "String" and path[-1] in TEXTS:
-        return TEXTS[path[-1]]
+    if path[-1] in (TEXTS | LATER):
+        return (TEXTS | LATER)[path[-1]]
     if kind not in VALUES:
         raise NotImplementedError(f"{'.'.join(path)}: say in VALUES what a {kind} is filled with")
     return VALUES[kind]

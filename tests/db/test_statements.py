@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_network
 from types import ModuleType
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
@@ -23,6 +24,7 @@ from db import (
     gate,
     keys,
     links,
+    placements,
     polls,
     users,
     webhooks,
@@ -31,7 +33,8 @@ from tests.db.test_schema import TABLES
 from tests.seed import NOW, Seed, meeting
 
 MODULES: list[ModuleType] = [
-    access, accounts, activities, audit, calendars, deliveries, fragments, gate, keys, links, polls, users, webhooks,
+    access, accounts, activities, audit, calendars, deliveries, fragments, gate, keys, links, placements, polls, users,
+    webhooks,
 ]  # fmt: skip
 # A command's, and of those who deliver, over all accounts; and what finds a bearer token's account.
 OPERATORS_OWN = {
@@ -97,6 +100,18 @@ async def add_delivery(seed: Seed) -> None:
     await deliveries.add_delivery(seed.conn, seed.account_id, webhook.id, "webhook.test", NOW)
 
 
+def placed(seed: Seed) -> list[placements.Placement]:
+    """One that is put into a calendar, and one that is taken out of its last."""
+    times: dict[str, Any] = {"revision": 0, "created_at": NOW, "changed_at": NOW}
+    gone = activities.ActivityRecord(id=uuid4(), type="CALL", status="CONFIRMED", external_id="c1", **times)
+    here = frozenset([seed.own])
+    added = placements.Placement(activity=meeting(), calendar_ids=here)
+    removed = placements.Placement(
+        activity=gone, calendar_ids=frozenset(), before=gone, calendar_ids_before=here, id=gone.id
+    )
+    return [added, removed]
+
+
 CALLS: dict[str, Callable[[Seed], Awaitable[object]]] = {
     "list_access": lambda s: access.list_access(s.conn, s.account_id, [s.own]),
     "plan_anew": lambda s: access.plan_anew(s.conn),
@@ -113,8 +128,21 @@ CALLS: dict[str, Callable[[Seed], Awaitable[object]]] = {
     "list_accounts_called": lambda s: accounts.list_accounts_called(s.conn, "crm-1"),
     "upsert_activities": lambda s: activities.upsert_activities(s.conn, s.account_id, [meeting()], NOW),
     "add_entries": lambda s: activities.add_entries(s.conn, s.account_id, s.own, [meeting()]),
-    "lock_activities": lambda s: activities.lock_activities(s.conn, s.account_id, [meeting()]),
-    "list_entered": lambda s: activities.list_entered(s.conn, s.account_id, s.own, [meeting()]),
+    "lock_activities": lambda s: activities.lock_activities(s.conn, s.account_id, [("CALL", "c1")], [uuid4()]),
+    "delete_activities": lambda s: activities.delete_activities(s.conn, s.account_id, [uuid4()]),
+    "save_placements": lambda s: placements.save_placements(s.conn, s.account_id, placed(s), NOW),
+    "list_placings": lambda s: placements.list_placings(s.conn, s.account_id, [uuid4()]),
+    "page_activities": lambda s: activities.page_activities(
+        s.conn, s.account_id, s.anna.id, s.own, activities.ActivityFilter(), 9, uuid4()
+    ),
+    "get_visible_activity": lambda s: activities.get_visible_activity(s.conn, s.account_id, s.anna.id, uuid4()),
+    "list_window": lambda s: placements.list_window(s.conn, s.account_id, s.own, NOW, NOW),
+    "is_visible_calendar": lambda s: calendars.is_visible_calendar(s.conn, s.account_id, s.anna.id, s.own),
+    "list_calendars_of_activities": lambda s: calendars.list_calendars_of_activities(
+        s.conn, s.account_id, s.anna.id, [uuid4()]
+    ),
+    "lock_calendar_ids": lambda s: calendars.lock_calendar_ids(s.conn, s.account_id, ["sales"]),
+    "lock_calendar_versions": lambda s: calendars.lock_calendar_versions(s.conn, s.account_id, [s.own]),
     "list_activities": lambda s: activities.list_activities(s.conn, s.account_id, [uuid4()]),
     "add_audit_entries": lambda s: audit.add_audit_entries(
         s.conn, s.account_id, "LINK_RESET", [uuid4()], actor=audit.OPERATOR, now=NOW
@@ -203,6 +231,8 @@ CALLS: dict[str, Callable[[Seed], Awaitable[object]]] = {
         s.conn, s.account_id, NOW, external_id="u9", name="Other", email=None, time_zone="UTC", locale="en"
     ),
     "get_acting_user": lambda s: users.get_acting_user(s.conn, s.account_id, s.anna.id),
+    "list_named_users": lambda s: users.list_named_users(s.conn, s.account_id, [s.anna.id]),
+    "lock_user_ids": lambda s: users.lock_user_ids(s.conn, s.account_id, ["anna"]),
     "lock_user": lambda s: users.lock_user(s.conn, s.account_id, s.anna.id),
     "list_known_users": lambda s: users.list_known_users(s.conn, s.account_id, [s.anna.id]),
     "page_users": lambda s: users.page_users(s.conn, s.account_id, users.WantedUsers(), 9, uuid4()),

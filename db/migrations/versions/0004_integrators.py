@@ -19,6 +19,7 @@ BEGIN
             LOCK TABLE accounts IN ACCESS EXCLUSIVE MODE;
             LOCK TABLE api_keys, feed_polls IN ACCESS EXCLUSIVE MODE NOWAIT;
             LOCK TABLE audit_log IN SHARE ROW EXCLUSIVE MODE NOWAIT;
+            LOCK TABLE activities, calendar_entries IN SHARE UPDATE EXCLUSIVE MODE NOWAIT;
             PERFORM set_config('lock_timeout', usual_timeout, true);
             RETURN;
         EXCEPTION WHEN lock_not_available OR deadlock_detected THEN

@@ -14,9 +14,13 @@ export function apolloClient(uri: string, token: () => string, fetch = globalThi
         fields: {
           apiKeys: relayStylePagination(),
           auditLog: relayStylePagination(["where"]),
+          calendars: relayStylePagination(["where"]),
           feedLinks: relayStylePagination(["where"]),
+          users: relayStylePagination(["where"]),
         },
       },
+      Calendar: { fields: { users: relayStylePagination() } },
+      User: { fields: { calendars: relayStylePagination() } },
       // What has no id is merged into the object that it stands in; of the policy there is but one.
       FeedOptions: { merge: true },
       FeedPolicy: { keyFields: [] },

@@ -12,7 +12,15 @@ export function urqlClient(url: string, token: () => string, fetch = globalThis.
     schema: introspection,
     keys: Object.fromEntries(withoutId.map((type) => [type.name, () => null])),
     resolvers: {
-      Query: { apiKeys: relayPagination(), auditLog: relayPagination(), feedLinks: relayPagination() },
+      Query: {
+        apiKeys: relayPagination(),
+        auditLog: relayPagination(),
+        calendars: relayPagination(),
+        feedLinks: relayPagination(),
+        users: relayPagination(),
+      },
+      Calendar: { users: relayPagination() },
+      User: { calendars: relayPagination() },
     },
   });
   return new Client({

@@ -6,7 +6,7 @@ type Client = ReturnType<typeof apolloClient>;
 type Meet = (said: string) => Promise<void>;
 
 const { ScreenDocument, GenerateDocument, UpdateDocument, RevokeDocument, ResetDocument } = operations;
-const { LinksDocument, AuditLogDocument } = operations;
+const { LinksDocument, AuditLogDocument, PushUsersDocument, AgainDocument } = operations;
 
 export const open = apolloClient;
 
@@ -87,6 +87,19 @@ export async function links(client: Client, variables: operations.LinksQueryVari
 export async function entries(client: Client, variables: operations.AuditLogQueryVariables) {
   const edges = await pages(client, AuditLogDocument, variables, ({ auditLog }) => auditLog);
   return edges.map(({ node }) => node.action);
+}
+
+export async function pushingUsers(client: Client, { inputs }: { inputs: operations.UpsertUsersInput[] }) {
+  const answers = [];
+  for (const input of inputs) answers.push(await client.mutate({ mutation: PushUsersDocument, variables: { input } }));
+  return answers.map(({ data }) => data?.upsertUsers);
+}
+
+export async function lookingAgain(client: Client, { input }: { input: operations.UpsertUsersInput }) {
+  const { viewer } = (await client.query({ query: ScreenDocument })).data!;
+  await client.mutate({ mutation: PushUsersDocument, variables: { input } });
+  await client.query({ query: AgainDocument, variables: { id: viewer!.id } });
+  return [viewer?.name, client.readQuery({ query: ScreenDocument })?.viewer?.name];
 }
 
 export async function failing(client: Client, { text, variables }: { text: string; variables: object }) {

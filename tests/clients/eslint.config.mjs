@@ -6,13 +6,15 @@ const { "flat/schema-all": all, "flat/schema-relay": relay, "flat/operations-rec
 
 const described = { types: true, FieldDefinition: true, InputValueDefinition: true, EnumValueDefinition: true };
 
+const documents = ["screen.graphql", "management.graphql", "integration.graphql"];
+
 export default [
   {
     files: ["**/*.graphql"],
     plugins: { "@graphql-eslint": graphql },
     languageOptions: {
       parser: graphql.parser,
-      parserOptions: { graphQLConfig: { schema: "schema.graphql", documents: ["screen.graphql", "management.graphql"] } },
+      parserOptions: { graphQLConfig: { schema: "schema.graphql", documents } },
     },
   },
   {
@@ -40,5 +42,5 @@ export default [
       "@graphql-eslint/strict-id-in-types": "off",
     },
   },
-  { files: ["screen.graphql", "management.graphql"], rules: operations.rules },
+  { files: documents, rules: operations.rules },
 ];

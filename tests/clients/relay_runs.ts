@@ -3,6 +3,9 @@
 import { commitMutation, createOperationDescriptor, fetchQuery, getSingularSelector } from "relay-runtime";
 import type { ConcreteRequest, Environment, ReaderFragment, Variables } from "relay-runtime";
 import { relayEnvironment } from "./relay";
+import calendarQuery, { type CalendarQuery } from "./relay/__generated__/CalendarQuery.graphql";
+import usersQuery, { type CalendarUsersQuery } from "./relay/__generated__/CalendarUsersQuery.graphql";
+import usersFragment, { type Calendar_users$data } from "./relay/__generated__/Calendar_users.graphql";
 import linksPageQuery, { type LinksPageQuery } from "./relay/__generated__/LinksPageQuery.graphql";
 import linksQuery, { type LinksQuery } from "./relay/__generated__/LinksQuery.graphql";
 import linksList, { type Links_list$data } from "./relay/__generated__/Links_list.graphql";
@@ -45,6 +48,17 @@ export async function links(environment: Environment, variables: LinksQuery["var
     if (!feedLinks.pageInfo.hasNextPage) return feedLinks.edges.map(({ node }) => node.name);
     const next = { ...variables, after: feedLinks.pageInfo.endCursor };
     await fetchQuery<LinksPageQuery>(environment, linksPageQuery, next).toPromise();
+  }
+}
+
+export async function users(environment: Environment, variables: CalendarQuery["variables"]) {
+  await fetchQuery<CalendarQuery>(environment, calendarQuery, variables).toPromise();
+  for (;;) {
+    const { calendar } = kept(environment, calendarQuery, variables).node;
+    const { name, users }: Calendar_users$data = masked(environment, usersFragment, calendar);
+    if (!users?.pageInfo.hasNextPage) return [name, users?.edges.map(({ node }) => node.name)];
+    const next = { ...variables, after: users.pageInfo.endCursor };
+    await fetchQuery<CalendarUsersQuery>(environment, usersQuery, next).toPromise();
   }
 }
 

@@ -52,14 +52,14 @@ class Clients:
     service: Service
 
     @asynccontextmanager
-    async def running(self, client: str, run: str, caller: UserRecord | None, **given: Any) -> AsyncIterator[Run]:
+    async def running(self, client: str, run: str, caller: UserRecord | str | None, **given: Any) -> AsyncIterator[Run]:
         process = await asyncio.create_subprocess_exec(
             "node", "run.mjs", cwd=self.folder, stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=2**20
         )
         try:
             running = Run(process)
             url = str(self.service.client.make_url("/graphql"))
-            token = bearer(caller) if caller else "none"
+            token = bearer(caller) if isinstance(caller, UserRecord) else caller or "none"
             await running.say(json.dumps({"client": client, "run": run, "url": url, "token": token, **given}))
             yield running
             assert await asyncio.wait_for(process.wait(), SECONDS) == 0
@@ -68,6 +68,6 @@ class Clients:
                 process.kill()
                 await process.wait()
 
-    async def run(self, client: str, run: str, caller: UserRecord | None, **given: Any) -> Came:
+    async def run(self, client: str, run: str, caller: UserRecord | str | None, **given: Any) -> Came:
         async with self.running(client, run, caller, **given) as running:
             return await running.came()

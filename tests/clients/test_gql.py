@@ -19,6 +19,7 @@ from tests.clients.gql_client import gql_client, read_moments
 from tests.seed import Seed, Service, bearer, calendar_node
 
 SCREEN = (HERE / "screen.graphql").read_text()
+INTEGRATION = (HERE / "integration.graphql").read_text()
 MANAGEMENT = (HERE / "management.graphql").read_text()
 SOON = datetime(2099, 1, 1, tzinfo=UTC)
 
@@ -30,9 +31,10 @@ def quiet_client() -> None:
 
 
 @asynccontextmanager
-async def session(service: Service, caller: UserRecord | None) -> AsyncIterator[AsyncClientSession]:
+async def session(service: Service, caller: UserRecord | str | None) -> AsyncIterator[AsyncClientSession]:
     url = str(service.client.make_url("/graphql"))
-    async with gql_client(url, bearer(caller) if caller else "none") as session:
+    token = bearer(caller) if isinstance(caller, UserRecord) else caller or "none"
+    async with gql_client(url, token) as session:
         yield session
 
 
@@ -120,3 +122,16 @@ async def test_user_error_comes_with_the_fields_of_its_type(seed: Seed, service:
         answer = await client.execute(operation(SCREEN, "Generate", input={"name": "x" * 101}))
     (error,) = answer["generateCalendarUrl"]["userErrors"]
     assert (error["__typename"], error["path"]) == ("LinkNameInvalid", ["name"])
+
+
+async def test_integrator_writes_users_and_finds_calendars_again(seed: Seed, service: Service) -> None:
+    input_ = {"users": [{"externalId": "u1", "name": "Cleo", "email": "cleo@example.com"}]}
+    async with session(service, await seed.key("users:write", "calendars:read")) as client:
+        pushed = [await client.execute(operation(INTEGRATION, "PushUsers", input=input_)) for _ in range(2)]
+        read_moments(fetched_schema(client))
+        again = (await client.execute(operation(INTEGRATION, "Again", id=calendar_node(seed.own))))["node"]
+    sql = "SELECT v.changed_at FROM calendar_versions AS v WHERE v.account_id = $1 AND v.calendar_id = $2"
+    changed_at = await seed.conn.fetchval(sql, seed.account_id, seed.own)
+    counted = [list(each["upsertUsers"].values()) for each in pushed]
+    assert counted == [[1, 0, 0, []], [0, 0, 1, []]]
+    assert again == {"id": calendar_node(seed.own), "name": "Anna Müller", "changedAt": changed_at}

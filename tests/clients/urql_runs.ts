@@ -6,7 +6,7 @@ type Client = ReturnType<typeof urqlClient>;
 type Meet = (said: string) => Promise<void>;
 
 const { ScreenDocument, GenerateDocument, UpdateDocument, RevokeDocument, ResetDocument } = operations;
-const { LinksDocument, AuditLogDocument } = operations;
+const { LinksDocument, AuditLogDocument, PushUsersDocument, AgainDocument } = operations;
 
 export const open = urqlClient;
 
@@ -83,6 +83,19 @@ export async function links(client: Client, variables: operations.LinksQueryVari
 export async function entries(client: Client, variables: operations.AuditLogQueryVariables) {
   const edges = await pages(client, AuditLogDocument, variables, ({ auditLog }) => auditLog);
   return edges.map(({ node }) => node.action);
+}
+
+export async function pushingUsers(client: Client, { inputs }: { inputs: operations.UpsertUsersInput[] }) {
+  const answers = [];
+  for (const input of inputs) answers.push(await client.mutation(PushUsersDocument, { input }));
+  return answers.map(({ data }) => data?.upsertUsers);
+}
+
+export async function lookingAgain(client: Client, { input }: { input: operations.UpsertUsersInput }) {
+  const { viewer } = (await client.query(ScreenDocument, {})).data!;
+  await client.mutation(PushUsersDocument, { input });
+  await client.query(AgainDocument, { id: viewer!.id });
+  return [viewer?.name, client.readQuery(ScreenDocument, {})?.data?.viewer?.name];
 }
 
 export async function failing(client: Client, { text, variables }: { text: string; variables: object }) {

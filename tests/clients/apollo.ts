@@ -21,6 +21,7 @@ export function apolloClient(uri: string, token: () => string, fetch = globalThi
       },
       Calendar: { fields: { users: relayStylePagination() } },
       User: { fields: { calendars: relayStylePagination() } },
+      Webhook: { fields: { deliveries: relayStylePagination() } },
       // What has no id is merged into the object that it stands in; of the policy there is but one.
       FeedOptions: { merge: true },
       FeedPolicy: { keyFields: [] },

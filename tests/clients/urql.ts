@@ -21,6 +21,7 @@ export function urqlClient(url: string, token: () => string, fetch = globalThis.
       },
       Calendar: { users: relayPagination() },
       User: { calendars: relayPagination() },
+      Webhook: { deliveries: relayPagination() },
     },
   });
   return new Client({

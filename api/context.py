@@ -198,9 +198,9 @@ class Context:
         await add_refused_call(conn, account_id, actor, self.now, self.now - CALLS_NOTED_EVERY)
 
     @cached_property
-    def qr_codes(self) -> DataLoader[str, str]:
+    def qr_codes(self) -> Loader[str, str]:
         """The QR code of a URL, drawn once however often it is asked for."""
-        return DataLoader(_draw)
+        return Loader(_draw)
 
     @cached_property
     def polls(self) -> Loader[UUID, list[PollRecord]]:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mappi
 from dataclasses import MISSING, dataclass
 from functools import cache, wraps
 from inspect import iscoroutinefunction
-from time import perf_counter
+from time import thread_time
 from typing import Any, TypeAlias
 
 import strawberry
@@ -33,8 +33,8 @@ from strawberry.types.base import (
 )
 from strawberry.types.lazy_type import LazyType
 
-TURN_SECONDS = 0.005  # after which others have theirs
-AT_ONCE = 10  # items of a list that belong to one turn
+TURN_SECONDS = 0.02  # of the processor's time, after which others have theirs
+AT_ONCE = 100  # items of a list that are never made in several turns
 
 Read: TypeAlias = Callable[[Any], Any] | None  # what makes of a coerced value that of the type; None: it stays as it is
 
@@ -107,11 +107,15 @@ def _each(read: Read) -> Read:
 
 
 class Execution(StrawberryGraphQLCoreExecutionContext):
-    """Makes long lists item by item: an answer of 20,000 values takes half a second, and polls do not wait for it."""
+    """Makes long lists item by item: an answer of 20,000 values takes half a second, and polls do not wait for it.
+
+    What is made within one turn is made as graphql-core does, so that all that is asked of the database at one level
+    of it is one statement; of a longer answer there may be one for each turn.
+    """
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._turn, self._turn_ends = 0, perf_counter() + TURN_SECONDS
+        self._turn, self._turn_ends = 0, thread_time() + TURN_SECONDS
 
     def complete_list_value(
         self,
@@ -122,8 +126,8 @@ class Execution(StrawberryGraphQLCoreExecutionContext):
         result: Any,
         position_context: Any,
     ) -> Any:
-        at_once = 1 if self._is_over() else AT_ONCE
-        if isinstance(result, list) and len(result) > at_once and is_composite_type(get_named_type(return_type)):
+        most = 1 if self._is_over() else AT_ONCE
+        if isinstance(result, list) and len(result) > most and is_composite_type(get_named_type(return_type)):
             turns = self._in_turns(result)
             result = turns if self.is_async_iterable(turns) else result  # there is no loop in `Schema.execute_sync`
         return super().complete_list_value(return_type, field_details_list, info, path, result, position_context)
@@ -135,7 +139,7 @@ class Execution(StrawberryGraphQLCoreExecutionContext):
             yield item
 
     def _is_over(self) -> bool:
-        return perf_counter() > self._turn_ends
+        return thread_time() > self._turn_ends
 
     async def _wait(self) -> None:
         """Let others have their turn; of all the lists that wait, the first to come back begins ours again."""
@@ -143,7 +147,7 @@ class Execution(StrawberryGraphQLCoreExecutionContext):
         await asyncio.sleep(0)
         if turn == self._turn:
             self._turn += 1
-            self._turn_ends = perf_counter() + TURN_SECONDS
+            self._turn_ends = thread_time() + TURN_SECONDS
 
 
 def begin_resolvers_late(schema: strawberry.Schema) -> None:

@@ -71,7 +71,9 @@ class Activity(relay.Node):
     ends_on: date | None = strawberry.field(description=ENDS_ON)
     due_at: datetime | None = strawberry.field(description=DUE_AT)
     due_on: date | None = strawberry.field(description=DUE_ON)
-    time_zone: TimeZone | None = strawberry.field(description="The zone in which it was planned.")
+    time_zone: TimeZone | None = strawberry.field(
+        description="The zone in which it was planned, and by whose clock a series runs."
+    )
     recurrence: Recurrence | None = strawberry.field(description="How it repeats; null: it takes place once.")
     status: ActivityStatus | None = strawberry.field(description=STATUS)
     priority: ActivityPriority | None = strawberry.field(description=PRIORITY)
@@ -114,7 +116,7 @@ class Activity(relay.Node):
             ends_on=told.ends_on,
             due_at=told.due_at,
             due_on=told.due_on,
-            time_zone=TimeZone(told.time_zone) if told.time_zone else None,
+            time_zone=TimeZone(told.time_zone) if told.time_zone and (is_told or told.recurrence) else None,
             recurrence=series_of(told, busy),
             status=member(ActivityStatus, told.status),
             priority=member(ActivityPriority, told.priority),

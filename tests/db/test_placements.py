@@ -1,0 +1,126 @@
+"""Many activities at once: what is written, and that twice as many take twice the work and no more."""
+
+import asyncio
+from dataclasses import replace
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from db.accounts import add_account
+from db.activities import list_activities, lock_activities
+from db.calendars import add_calendar
+from db.placements import OvertakenError, Placement, list_placings, save_placements, upsert_counts
+from db.pool import Conn
+from tests.seed import NOW, Seed, meeting
+
+
+def placed(number: int, *calendar_ids: UUID) -> Placement:
+    return Placement(activity=meeting(f"m{number}"), calendar_ids=frozenset(calendar_ids))
+
+
+async def save(conn: Conn, account_id: UUID, placements: list[Placement]) -> None:
+    async with conn.transaction():
+        for start in range(0, len(placements), 1_000):
+            await save_placements(conn, account_id, placements[start : start + 1_000], NOW)
+
+
+async def there(seed: Seed, ids: list[UUID]) -> list[Placement]:
+    """What has been written, as it would be saved again."""
+    placings = await list_placings(seed.conn, seed.account_id, ids)
+    found = await list_activities(seed.conn, seed.account_id, ids)
+    return [
+        Placement(
+            activity=each,
+            calendar_ids=placings[each.id],
+            before=each,
+            calendar_ids_before=placings[each.id],
+            id=each.id,
+        )
+        for each in found
+    ]
+
+
+async def test_saving_counts_and_writes_what_differs(seed: Seed) -> None:
+    first = [placed(number, seed.own) for number in range(4)]
+    assert upsert_counts(first) == upsert_counts(first).__class__(4, 0, 0)
+    await save(seed.conn, seed.account_id, first)
+    same, renamed, moved, gone = await there(seed, [each.id for each in first])
+    changes = [
+        same,
+        replace(renamed, activity=replace(renamed.activity, title="Signing")),
+        replace(moved, calendar_ids=frozenset([seed.team])),
+        replace(gone, calendar_ids=frozenset()),
+    ]
+    counts = upsert_counts(changes)
+    assert (counts.created, counts.updated, counts.unchanged) == (0, 3, 1)
+    await save(seed.conn, seed.account_id, changes)
+    after = await there(seed, [each.id for each in first])
+    assert [(each.activity.title, each.calendar_ids) for each in after] == [
+        ("Viewing", frozenset([seed.own])),
+        ("Signing", frozenset([seed.own])),
+        ("Viewing", frozenset([seed.team])),
+    ]
+
+
+async def test_activity_that_is_there_already_is_not_written_over(seed: Seed) -> None:
+    await seed.write(meeting("m0", title="Theirs"))
+    with pytest.raises(OvertakenError):
+        await save(seed.conn, seed.account_id, [placed(0, seed.own)])
+    titles = "SELECT title FROM activities WHERE account_id = $1"
+    assert [row["title"] for row in await seed.conn.fetch(titles, seed.account_id)] == ["Theirs"]
+
+
+async def test_plans_of_an_empty_table_do_not_make_a_first_push_slow(dsn: str, seed: Seed) -> None:
+    """Each row is looked up by its key, and not by reading all of its account."""
+    conn = await asyncpg.connect(dsn)
+    await save(conn, seed.account_id, [placed(0, seed.own)]) if 90 == 1 else await save(
+        conn, seed.account_id, [placed(-n, seed.own) for n in range(90)]
+    )
+    many = [placed(number, seed.own, seed.team) for number in range(1, 4_001)]
+    async with conn.transaction():
+        for start in range(0, 4_000, 1_000):
+            await save_placements(conn, seed.account_id, many[start : start + 1_000], NOW)
+        read = await conn.fetchval("SELECT idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'activities'")
+    await conn.close()
+    print("READ", read)
+    assert read < 500 * len(many)
+
+
+async def test_account_that_the_statistics_do_not_know_is_looked_up_by_key(seed: Seed) -> None:
+    await save(seed.conn, seed.account_id, [placed(number, seed.own) for number in range(3_000)])
+    await seed.conn.execute("ANALYZE activities")
+    fresh = (await add_account(seed.conn, "New", NOW)).account_id
+    sent: list[asyncpg.connection.LoggedQuery] = []
+    assert isinstance(seed.conn, asyncpg.Connection)
+    with seed.conn.query_logger(sent.append):
+        await lock_activities(seed.conn, fresh, [("MEETING", f"m{number}") for number in range(500)])
+        await asyncio.sleep(0)
+    (statement,) = (each for each in sent if "FOR NO KEY UPDATE" in each.query)
+    plan = "\n".join(row[0] for row in await seed.conn.fetch(f"EXPLAIN {statement.query}", *statement.args))
+    assert "Filter" not in plan
+
+
+async def test_work_of_the_triggers_grows_with_the_rows_and_not_with_their_square(seed: Seed) -> None:
+    """Eight times as many rows: eight times the work, and not sixty-four times."""
+    await save(seed.conn, seed.account_id, [placed(number, seed.own) for number in range(4_000)])
+    other = await add_calendar(seed.conn, seed.account_id, NOW, name="Other")
+    ids = [row["id"] for row in await seed.conn.fetch("SELECT id FROM activities ORDER BY id")]
+
+    async def seconds(count: int) -> float:
+        """Of the triggers, when so many activities are changed and put into another calendar."""
+        async with seed.conn.transaction():
+            await seed.conn.execute("SET LOCAL track_functions = 'pl'")
+            await seed.conn.execute("UPDATE activities SET title = title || '!' WHERE id = ANY ($1)", ids[:count])
+            enter = "INSERT INTO calendar_entries SELECT $1, $2, unnest($3::uuid[])"
+            await seed.conn.execute(enter, seed.account_id, other, ids[:count])
+            await seed.conn.execute("DELETE FROM calendar_entries WHERE calendar_id = $1", other)
+            sql = """
+                SELECT sum(self_time) FROM pg_stat_xact_user_functions
+                 WHERE funcname IN ('activities_updated', 'calendar_entries_placed')"""
+            spent: float = await seed.conn.fetchval(sql)
+        return spent
+
+    few = min([await seconds(500) for _ in range(3)])
+    many = min([await seconds(4_000) for _ in range(3)])
+    assert many < 30 * few

@@ -3,6 +3,7 @@
 Nothing here names a field, so a field that is added later is walked like the others.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -161,11 +162,18 @@ def _selection(
     for name, each in common.items():
         if _is_selected(each, above, whole=whole):
             parts.append(_selected((*path, name), name, each, above, variables, whole=whole))
-    for possible in SERVED.get_possible_types(kind) if is_abstract_type(kind) else ():
+    possible_types = SERVED.get_possible_types(kind) if is_abstract_type(kind) else ()
+    names = Counter(name for possible in possible_types for name in possible.fields)
+    for possible in possible_types:
         own = {name: each for name, each in possible.fields.items() if name not in common}
         texts = [
             _selected(
-                (*path, possible.name, name), f"{possible.name}_{name}: {name}", each, above, variables, whole=whole
+                (*path, possible.name, name),
+                f"{possible.name}_{name}: {name}" if names[name] > 1 else name,
+                each,
+                above,
+                variables,
+                whole=whole,
             )
             for name, each in own.items()
             if _is_selected(each, (*above, possible.name), whole=whole)

@@ -272,8 +272,6 @@ async def test_lists_below_lists_take_one_statement_each(seed: Seed, dsn: str, m
             answer = await service.graphql(query, seed.anna)
             assert "errors" not in answer
             counts.append(len(sent))
-            if len(sent) != 7:
-                open("/tmp/dbg3.txt", "a").write("\n----\n".join(sent) + "\n=====\n")
     # the caller, both lists, the calendars' users by two sizes of pages, and the users' calendars by two
     assert counts == [7, 7]
 

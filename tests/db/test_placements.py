@@ -71,22 +71,6 @@ async def test_activity_that_is_there_already_is_not_written_over(seed: Seed) ->
     assert [row["title"] for row in await seed.conn.fetch(titles, seed.account_id)] == ["Theirs"]
 
 
-async def test_plans_of_an_empty_table_do_not_make_a_first_push_slow(dsn: str, seed: Seed) -> None:
-    """Each row is looked up by its key, and not by reading all of its account."""
-    conn = await asyncpg.connect(dsn)
-    await save(conn, seed.account_id, [placed(0, seed.own)]) if 90 == 1 else await save(
-        conn, seed.account_id, [placed(-n, seed.own) for n in range(90)]
-    )
-    many = [placed(number, seed.own, seed.team) for number in range(1, 4_001)]
-    async with conn.transaction():
-        for start in range(0, 4_000, 1_000):
-            await save_placements(conn, seed.account_id, many[start : start + 1_000], NOW)
-        read = await conn.fetchval("SELECT idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'activities'")
-    await conn.close()
-    print("READ", read)
-    assert read < 500 * len(many)
-
-
 async def test_account_that_the_statistics_do_not_know_is_looked_up_by_key(seed: Seed) -> None:
     await save(seed.conn, seed.account_id, [placed(number, seed.own) for number in range(3_000)])
     await seed.conn.execute("ANALYZE activities")

@@ -181,16 +181,12 @@ async def lock_activities(
         SELECT {COLUMNS}
           FROM activities a
          WHERE a.account_id = $1
-           AND a.id IN (
-               SELECT k.id
-                 FROM unnest($2::text[], $3::text[]) AS d (type, external_id)
-                 JOIN activities k ON k.account_id = $1 AND k.type = d.type AND k.external_id = d.external_id
-               UNION ALL
-               SELECT d.id FROM unnest($4::uuid[]) AS d (id))
+           AND (a.type = ANY ($2::text[]) AND a.external_id = ANY ($3::text[]) OR a.id = ANY ($4::uuid[]))
          ORDER BY a.id FOR NO KEY UPDATE OF a"""
-    wanted = list(keys)
-    types, external_ids = [type_ for type_, _ in wanted], [external_id for _, external_id in wanted]
-    return [_record(dict(row)) for row in await conn.fetch(sql, account_id, types, external_ids, ids)]
+    wanted, chosen = set(keys), set(ids)
+    types, external_ids = {type_ for type_, _ in wanted}, {external_id for _, external_id in wanted}
+    rows = await conn.fetch(sql, account_id, list(types), list(external_ids), list(ids))
+    return [_record(dict(row)) for row in rows if (row["type"], row["external_id"]) in wanted or row["id"] in chosen]
 
 
 async def list_activities(conn: Conn, account_id: UUID, ids: Sequence[UUID]) -> list[ActivityRecord]:

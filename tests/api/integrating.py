@@ -17,7 +17,7 @@ COUNTS = "created updated unchanged"
 # Statements of asyncpg itself, and of what the service does every few seconds.
 NOT_ASKED_FOR = re.compile(
     "typeinfo_tree|'jit'|pg_advisory_unlock_all|^(BEGIN|COMMIT|ROLLBACK)"
-    "|feed_networks|feed_polls|lock_timeout|suspended_at FROM accounts"
+    "|feed_networks|feed_polls|webhook|lock_timeout|suspended_at FROM accounts"
 )
 Payload = dict[str, Any]
 

@@ -1,16 +1,13 @@
 """`activities`: what is read back, who is told what of it, page by page and without a statement for each."""
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
-import asyncpg
 import pytest
 from strawberry.relay import from_base64, to_base64
 
-from db.pool import Pool
 from db.users import UserRecord, add_user
+from tests.api.integrating import listening_service
 from tests.api.pushing import Crm, Said, at, name_externally, said
 from tests.seed import (
     HOUR,
@@ -20,7 +17,6 @@ from tests.seed import (
     calendar_node,
     meeting,
     plant,
-    running_service,
     user_node,
 )
 
@@ -314,26 +310,6 @@ async def test_arguments_that_fit_nothing_are_refused(crm: Crm, wrong: dict[str,
     assert [error["extensions"]["code"] for error in answer["errors"]] == ["INVALID_ARGUMENT"]
 
 
-@asynccontextmanager
-async def listening(dsn: str, patch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Service, list[str]]]:
-    """A service, and the statements that it sends."""
-    sent: list[str] = []
-
-    def note(record: Any) -> None:
-        if "account_id" in record.query:  # asyncpg has questions of its own
-            sent.append(record.query)
-
-    async def listen(conn: Any) -> None:
-        conn.add_query_logger(note)
-
-    def pool(dsn: str, max_size: int, statement_cache_size: int) -> Pool:
-        return asyncpg.create_pool(dsn, min_size=0, max_size=max_size, init=listen)
-
-    patch.setattr("api.app.create_pool", pool)
-    async with running_service(dsn) as service:
-        yield service, sent
-
-
 async def test_page_of_a_hundred_takes_as_many_statements_as_one_of_one(
     crm: Crm, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -341,7 +317,7 @@ async def test_page_of_a_hundred_takes_as_many_statements_as_one_of_one(
     await crm.push(
         *[said(str(n), ["team", "own"], ownerExternalId=owners[n % 2]) for n in range(100)],
     )
-    async with listening(dsn, monkeypatch) as (service, sent):
+    async with listening_service(dsn, monkeypatch) as (service, sent):
         counts = []
         for first in (1, 100):
             sent.clear()

@@ -137,13 +137,15 @@ async def test_connection_that_is_lost_in_the_middle_writes_nothing(crm: Crm, ot
     await transaction.start()
     await other.execute("SELECT 1 FROM calendar_versions WHERE account_id = $1 FOR UPDATE", crm.seed.account_id)
     call = {"activities": [said("m1", title="Signing"), said("m2")]}
-    push = asyncio.create_task(crm.service.graphql(CALL, crm.key, input=call))
+    body, headers = {"query": CALL, "variables": {"input": call}}, {"Authorization": f"Bearer {crm.key}"}
+    push = asyncio.create_task(crm.service.client.request("POST", "/graphql", json=body, headers=headers))
     await waiting(crm)
     ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
     await crm.seed.conn.execute(ended)
     answer = await push
     await transaction.rollback()
-    assert answer["data"] is None
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+    assert [error["extensions"] for error in (await answer.json())["errors"]] == [{"code": "UNAVAILABLE"}]
     assert await crm.rows() == before
     assert await crm.push(*call["activities"]) == {"created": 1, "updated": 1, "unchanged": 0, "userErrors": []}
 

@@ -12,6 +12,7 @@ export function apolloClient(uri: string, token: () => string, fetch = globalThi
     typePolicies: {
       Query: {
         fields: {
+          activities: relayStylePagination(["calendarId", "where"]),
           apiKeys: relayStylePagination(),
           auditLog: relayStylePagination(["where"]),
           calendars: relayStylePagination(["where"]),
@@ -26,6 +27,7 @@ export function apolloClient(uri: string, token: () => string, fetch = globalThi
       FeedOptions: { merge: true },
       FeedPolicy: { keyFields: [] },
       FeedPreview: { merge: true },
+      Recurrence: { merge: true },
       SubscribeLinks: { merge: true },
     },
   });

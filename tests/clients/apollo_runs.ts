@@ -6,7 +6,8 @@ type Client = ReturnType<typeof apolloClient>;
 type Meet = (said: string) => Promise<void>;
 
 const { ScreenDocument, GenerateDocument, UpdateDocument, RevokeDocument, ResetDocument } = operations;
-const { LinksDocument, AuditLogDocument, PushUsersDocument, AgainDocument } = operations;
+const { LinksDocument, AuditLogDocument } = operations;
+const { PushUsersDocument, PushActivitiesDocument, ActivitiesDocument, AgainDocument } = operations;
 
 export const open = apolloClient;
 
@@ -93,6 +94,17 @@ export async function pushingUsers(client: Client, { inputs }: { inputs: operati
   const answers = [];
   for (const input of inputs) answers.push(await client.mutate({ mutation: PushUsersDocument, variables: { input } }));
   return answers.map(({ data }) => data?.upsertUsers);
+}
+
+export async function pushingActivities(client: Client, { inputs }: { inputs: operations.UpsertActivitiesInput[] }) {
+  const answers = [];
+  for (const input of inputs) answers.push(await client.mutate({ mutation: PushActivitiesDocument, variables: { input } }));
+  return answers.map(({ data }) => data?.upsertActivities);
+}
+
+export async function activities(client: Client, variables: operations.ActivitiesQueryVariables) {
+  const edges = await pages(client, ActivitiesDocument, variables, ({ activities }) => activities);
+  return edges.map(({ node }) => node.title);
 }
 
 export async function lookingAgain(client: Client, { input }: { input: operations.UpsertUsersInput }) {

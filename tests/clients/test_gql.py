@@ -13,10 +13,11 @@ from gql.dsl import DSLMutation, DSLQuery, DSLSchema, dsl_gql
 from gql.transport.exceptions import TransportQueryError
 from graphql import GraphQLError, GraphQLSchema, build_schema, lexicographic_sort_schema, print_schema
 
+from db.calendars import add_calendar
 from db.users import UserRecord
 from tests.clients.building import HERE, SCHEMA
 from tests.clients.gql_client import gql_client, read_moments
-from tests.seed import Seed, Service, bearer, calendar_node
+from tests.seed import NOW, Seed, Service, bearer, calendar_node
 
 SCREEN = (HERE / "screen.graphql").read_text()
 INTEGRATION = (HERE / "integration.graphql").read_text()
@@ -135,3 +136,19 @@ async def test_integrator_writes_users_and_finds_calendars_again(seed: Seed, ser
     counted = [list(each["upsertUsers"].values()) for each in pushed]
     assert counted == [[1, 0, 0, []], [0, 0, 1, []]]
     assert again == {"id": calendar_node(seed.own), "name": "Anna Müller", "changedAt": changed_at}
+
+
+async def test_integrator_writes_activities_and_finds_them_again(seed: Seed, service: Service) -> None:
+    viewings = await add_calendar(seed.conn, seed.account_id, NOW, name="Viewings", external_id="viewings")
+    named = {"type": "CALL", "externalId": "c1", "title": "Call 1", "calendarExternalIds": ["viewings"]}
+    async with session(service, await seed.key("activities:read", "activities:write")) as client:
+        read_moments(fetched_schema(client))
+        pushed = [
+            await client.execute(operation(INTEGRATION, "PushActivities", input={"activities": [call]}))
+            for call in ({**named, "startsAt": SOON}, {**named, "startsAt": SOON})
+        ]
+        asked = operation(INTEGRATION, "Activities", calendarId=calendar_node(viewings))
+        (edge,) = (await client.execute(asked))["activities"]["edges"]
+        again = (await client.execute(operation(INTEGRATION, "Again", id=edge["node"]["id"])))["node"]
+    assert [list(each["upsertActivities"].values()) for each in pushed] == [[1, 0, 0, []], [0, 0, 1, []]]
+    assert (again["title"], again["startsAt"], again) == ("Call 1", SOON, edge["node"])

@@ -2,8 +2,9 @@
 
 import pytest
 
+from db.calendars import add_calendar
 from tests.clients.running import Clients
-from tests.seed import Seed, calendar_node
+from tests.seed import NOW, Seed, calendar_node
 
 BOTH = pytest.mark.parametrize("client", ["apollo", "urql"])
 COUNTS = ("created", "updated", "unchanged")
@@ -23,6 +24,27 @@ async def test_users_are_written_once_or_refused_by_path(client: str, seed: Seed
     assert [(error["__typename"], error["path"]) for error in refused["userErrors"]] == [
         ("EmailTaken", ["users", "1", "email"])
     ]
+
+
+def call(number: int, **said: object) -> dict[str, object]:
+    times = {"startsAt": "2099-01-01T09:00:00Z", "endsAt": "2099-01-01T09:30:00Z"}
+    named = {"externalId": f"c{number}", "calendarExternalIds": ["viewings"], "title": f"Call {number}"}
+    return {"type": "CALL", **named, **times, **said}
+
+
+@BOTH
+async def test_activities_are_written_once_and_read_back_by_page(client: str, seed: Seed, clients: Clients) -> None:
+    viewings = await add_calendar(seed.conn, seed.account_id, NOW, name="Viewings", external_id="viewings")
+    key = await seed.key("activities:read", "activities:write")
+    wrong = [call(1), call(2, startsAt="2099-01-01T10:00:00Z")]
+    pushes = ([call(1), call(2)], [call(1), call(2)], [call(1, title="Ring back"), call(3)], wrong)
+    came = await clients.run(client, "pushingActivities", key, inputs=[{"activities": push} for push in pushes])
+    *done, refused = came.answer
+    assert [[each[count] for count in COUNTS] for each in done] == [[2, 0, 0], [0, 0, 2], [1, 1, 0]]
+    assert [error["path"] for error in refused["userErrors"]] == [["activities", "1", "endsAt"]]
+    came = await clients.run(client, "activities", key, calendarId=calendar_node(viewings), first=2)
+    assert came.answer == ["Ring back", "Call 2", "Call 3"]
+    assert came.sent == ["POST Activities"] * 2
 
 
 @BOTH

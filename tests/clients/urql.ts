@@ -13,6 +13,7 @@ export function urqlClient(url: string, token: () => string, fetch = globalThis.
     keys: Object.fromEntries(withoutId.map((type) => [type.name, () => null])),
     resolvers: {
       Query: {
+        activities: relayPagination(),
         apiKeys: relayPagination(),
         auditLog: relayPagination(),
         calendars: relayPagination(),

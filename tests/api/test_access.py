@@ -272,8 +272,8 @@ async def test_lists_below_lists_take_one_statement_each(seed: Seed, dsn: str, m
             answer = await service.graphql(query, seed.anna)
             assert "errors" not in answer
             counts.append(len(sent))
-    # the caller, both lists, the calendars' users by two sizes of pages, and the users' calendars by two; on a busy machine
-    # the answer takes more than one turn, and what is asked at one level of it may be asked in two
+    # The caller, both lists, the calendars' users by two sizes of pages, and the users' calendars by two. On a busy
+    # machine the answer takes more than one turn, and what is asked at one level of it may be asked in two.
     assert max(counts) <= 9
 
 

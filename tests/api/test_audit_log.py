@@ -181,7 +181,7 @@ async def test_account_that_is_deleted_takes_its_entries_with_it(seed: Seed, ser
 def test_every_action_and_actor_that_is_written_can_be_read() -> None:
     """An action that the enum does not have would make the log unreadable."""
     sources = "".join(path.read_text() for path in [*ROOT.glob("api/*.py"), *ROOT.glob("feed/*.py"), MIGRATION])
-    kinds = "ACCESS|ACCOUNT|API|FEED|ADMINISTRATOR|AUDIT|CALENDARS?|KEYS?|LINKS?|POLICY|USERS?|WEBHOOKS?"
+    kinds = "ACCESS|ACCOUNT|ACTIVITIES|API|FEED|ADMINISTRATOR|AUDIT|CALENDARS?|KEYS?|LINKS?|POLICY|USERS?|WEBHOOKS?"
     written = set(re.findall(rf"""["']((?:{kinds})(?:_[A-Z]+)+)["']""", sources))
     assert written == {action.name for action in AuditAction} - {"OTHER"}
     assert {actor.name for actor in AuditActorType} == set(get_args(ActorType))

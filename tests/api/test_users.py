@@ -300,7 +300,8 @@ async def test_text_that_is_no_zone_is_refused(seed: Seed, service: Service, zon
 async def test_zone_that_is_no_text_is_a_wrong_query(seed: Seed, service: Service, zone: Any) -> None:
     query = "mutation ($input: UpsertUsersInput!) { upsertUsers(input: $input) { created } }"
     answer = await service.graphql(query, seed.anna, input={"users": [{"externalId": "ben", "timeZone": zone}]})
-    assert [error["extensions"] for error in answer["errors"]] == [{"code": "INVALID_QUERY"}]
+    wrong = {"code": "INVALID_QUERY", "path": ["input", "users", "0", "timeZone"]}
+    assert [error["extensions"] for error in answer["errors"]] == [wrong]
 
 
 async def test_more_than_a_thousand_users_are_refused_and_a_thousand_are_not(

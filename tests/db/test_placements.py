@@ -9,7 +9,6 @@ import pytest
 
 from db.accounts import add_account
 from db.activities import list_activities, lock_activities
-from db.calendars import add_calendar
 from db.placements import OvertakenError, Placement, list_placings, save_placements, upsert_counts
 from db.pool import Conn
 from tests.seed import NOW, Seed, meeting
@@ -84,28 +83,3 @@ async def test_account_that_the_statistics_do_not_know_is_read_once_at_most(seed
     (statement,) = (each for each in sent if "FOR NO KEY UPDATE" in each.query)
     plan = "\n".join(row[0] for row in await seed.conn.fetch(f"EXPLAIN {statement.query}", *statement.args))
     assert "Nested Loop" not in plan, plan
-
-
-async def test_work_of_the_triggers_grows_with_the_rows_and_not_with_their_square(seed: Seed) -> None:
-    """Eight times as many rows: eight times the work, and not sixty-four times."""
-    await save(seed.conn, seed.account_id, [placed(number, seed.own) for number in range(4_000)])
-    other = await add_calendar(seed.conn, seed.account_id, NOW, name="Other")
-    ids = [row["id"] for row in await seed.conn.fetch("SELECT id FROM activities ORDER BY id")]
-
-    async def seconds(count: int) -> float:
-        """Of the triggers, when so many activities are changed and put into another calendar."""
-        async with seed.conn.transaction():
-            await seed.conn.execute("SET LOCAL track_functions = 'pl'")
-            await seed.conn.execute("UPDATE activities SET title = title || '!' WHERE id = ANY ($1)", ids[:count])
-            enter = "INSERT INTO calendar_entries SELECT $1, $2, unnest($3::uuid[])"
-            await seed.conn.execute(enter, seed.account_id, other, ids[:count])
-            await seed.conn.execute("DELETE FROM calendar_entries WHERE calendar_id = $1", other)
-            sql = """
-                SELECT sum(self_time) FROM pg_stat_xact_user_functions
-                 WHERE funcname IN ('activities_updated', 'calendar_entries_placed')"""
-            spent: float = await seed.conn.fetchval(sql)
-        return spent
-
-    few = min([await seconds(500) for _ in range(3)])
-    many = min([await seconds(4_000) for _ in range(3)])
-    assert many < 30 * few

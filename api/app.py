@@ -8,12 +8,12 @@ from functools import partial
 from aiohttp import web
 
 from api.auth import Bearers
-from api.deliveries import Deliveries, DeliverySettings
-from api.graphql_http import GraphQL
-from api.network import caller_network, parse_proxies
-from api.protocol import SENT_ALWAYS
-from api.receivers import Receivers
+from api.http.graphql import GraphQL
+from api.http.network import caller_network, parse_proxies
+from api.http.protocol import SENT_ALWAYS
 from api.settings import Settings
+from api.webhooks.deliveries import Deliveries, DeliverySettings
+from api.webhooks.receivers import Receivers
 from db.pool import DatabaseUnreachableError, PatientPool, Pool, create_pool
 from feed.polls import PollLog, PollSettings
 from feed.rates import PollRates

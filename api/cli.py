@@ -12,15 +12,15 @@ from zoneinfo import available_timezones
 import typer
 import uvloop
 
-from api.accounts import account_app
-from api.commands import AccountName, DatabaseUrl, InputError, find_account, on_database, with_secrets
-from api.database import DatabaseError, database, ping, prepare
-from api.demo import DemoAccount, demo_json, demo_text, sample_link_url, user_token
-from api.directory import NotFoundError, pick
-from api.importing import NOTHING_DONE, import_files
-from api.keys import api_key_app, key_app
+from api.commands.accounts import account_app
+from api.commands.database import DatabaseError, database, ping, prepare
+from api.commands.demo import DemoAccount, demo_json, demo_text, sample_link_url, user_token
+from api.commands.directory import NotFoundError, pick
+from api.commands.importing import NOTHING_DONE, import_files
+from api.commands.keys import api_key_app, key_app
+from api.commands.sample import fill_sample
+from api.commands.shared import AccountName, DatabaseUrl, InputError, find_account, on_database, with_secrets
 from api.logs import configure_logs
-from api.sample import fill_sample
 from api.schema import sdl
 from api.server import serve as run_service
 from api.server import serve_with_workers

@@ -7,14 +7,14 @@ from uuid import UUID
 import strawberry
 from strawberry import relay
 
-from api.activities import Activity, activity_node
+from api.activities.activities import Activity, activity_node
 from api.audit import AuditEntry
-from api.calendars import visible_to
 from api.context import Caller, Info
-from api.feeds import CalendarFeed, FeedLink, list_feeds, managed_link
 from api.integrators import ApiKey
-from api.types import Calendar, User
-from api.webhooks import Webhook, WebhookDelivery
+from api.links.feeds import CalendarFeed, FeedLink, list_feeds, managed_link
+from api.people.calendars import visible_to
+from api.people.types import Calendar, User
+from api.webhooks.webhooks import Webhook, WebhookDelivery
 from db.accounts import get_policy
 from db.audit import get_audit_entry
 from db.calendars import WantedCalendars, page_calendars

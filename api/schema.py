@@ -10,41 +10,41 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 from strawberry.types.scalar import ScalarDefinition
 
-from api.access import set_calendar_access
-from api.activities import Activity, activities
+from api.activities.activities import Activity, activities
+from api.activities.scalars import ACTIVITY_SCALARS
+from api.activities.upserting import delete_activities, sync_calendar, upsert_activities
 from api.audit import AuditEntry, audit_log
-from api.calendars import calendars, upsert_calendars
 from api.context import Info
 from api.errors import USER_ERRORS, Forbidden, NotFound
-from api.execution import Execution, begin_resolvers_late, read_inputs_by_plan
-from api.feeds import CalendarFeed, FeedLink, list_feeds
-from api.generating import generate_calendar_url
+from api.http.execution import Execution, begin_resolvers_late, read_inputs_by_plan
+from api.http.limits import MOST_MISTAKES, QueryLimits
 from api.integrators import ApiKey, add_key, api_keys, revoke_key
-from api.limits import MOST_MISTAKES, QueryLimits
-from api.links import (
+from api.links.changes import (
     find_user,
     pause_feed_link,
     resume_feed_link,
     revoke_feed_link,
     update_feed_link,
 )
-from api.management import feed_links, limit_feed_links, reset_feed_links, revoke_feed_links
+from api.links.feeds import CalendarFeed, FeedLink, list_feeds
+from api.links.generating import generate_calendar_url
+from api.links.management import feed_links, limit_feed_links, reset_feed_links, revoke_feed_links
+from api.links.policy import FeedPolicy, feed_policy, update_feed_policy
+from api.links.resets import reset_calendar_feeds
 from api.node import node
-from api.policy import FeedPolicy, feed_policy, update_feed_policy
+from api.people.access import set_calendar_access
+from api.people.calendars import calendars, upsert_calendars
+from api.people.types import Calendar, TimeZone, User
+from api.people.users import upsert_users, users
 from api.refusals import note_refusal
-from api.resets import reset_calendar_feeds
-from api.scalars import ACTIVITY_SCALARS
-from api.types import Calendar, TimeZone, User
-from api.upserting import delete_activities, sync_calendar, upsert_activities
-from api.users import upsert_users, users
-from api.webhook_changes import (
+from api.webhooks.changes import (
     add_webhook,
     remove_webhook,
     rotate_webhook_secret,
     test_webhook,
     update_webhook,
 )
-from api.webhooks import Webhook, webhooks
+from api.webhooks.webhooks import Webhook, webhooks
 
 UserId = Annotated[
     strawberry.ID | None,

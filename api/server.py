@@ -13,8 +13,8 @@ from aiohttp import web
 from gunicorn.app.base import BaseApplication
 
 from api.app import create_app
+from api.http.protocol import Runner
 from api.logs import AccessLogger, ProcessLogger
-from api.protocol import Runner
 from api.settings import PREFIX, Settings, SettingsError
 
 SHUTDOWN_SECONDS = 5.0  # for requests that are being answered when the service is told to stop

@@ -13,8 +13,8 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from redis.asyncio.connection import parse_url
 
-from api.cors import parse_origins
-from api.network import is_loopback, parse_proxies
+from api.http.cors import parse_origins
+from api.http.network import is_loopback, parse_proxies
 from feed.tokens import SHORTEST_KEY, Keyring
 from feed.urls import LONGEST_PUBLIC_URL
 

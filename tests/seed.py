@@ -17,8 +17,8 @@ from api.api_keys import hash_api_key, make_api_key
 from api.app import create_app
 from api.auth import Principal, issue_token
 from api.context import ACTING_USER
+from api.http.protocol import Runner
 from api.logs import AccessLogger
-from api.protocol import Runner
 from api.settings import Settings
 from db.accounts import PolicyRecord, add_account
 from db.activities import Activity, add_entries, upsert_activities

@@ -22,12 +22,12 @@ from strawberry.utils.str_converters import to_camel_case
 
 from api.api_keys import Scope
 from api.auth import REASONS
-from api.bodies import MOST_VALUES
 from api.errors import USER_ERRORS, Code
-from api.feeds import FeedLinkStatus
-from api.graphql_http import MOST_OCTETS
-from api.limits import COSTS, LISTED, MOST, MOST_CHARACTERS, MOST_TOKENS
-from api.preview import LeftOutReason
+from api.http.bodies import MOST_VALUES
+from api.http.graphql import MOST_OCTETS
+from api.http.limits import COSTS, LISTED, MOST, MOST_CHARACTERS, MOST_TOKENS
+from api.links.feeds import FeedLinkStatus
+from api.links.preview import LeftOutReason
 from api.schema import sdl
 from api.settings import PREFIX, Settings
 from db.audit import OPERATOR, add_audit_entries

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from api.access import MOST_PAIRS
-from api.activity_inputs import (
+from api.activities.inputs import (
     LONGEST_DESCRIPTION,
     LONGEST_WINDOW_DAYS,
     MOST_CALENDARS,
@@ -18,8 +17,9 @@ from api.activity_inputs import (
     MOST_ITEMS,
     MOST_PARTICIPANTS,
 )
-from api.bodies import MOST_VALUES
+from api.http.bodies import MOST_VALUES
 from api.nodes import LONGEST_PAGE
+from api.people.access import MOST_PAIRS
 from api.settings import Settings
 from api.texts import LONGEST_EXTERNAL_ID
 from feed.wording import LONGEST_LINE

@@ -21,7 +21,7 @@ import structlog
 
 from api.api_keys import make_api_key
 from api.errors import Unauthenticated
-from api.receivers import secret_text
+from api.webhooks.receivers import secret_text
 from db.embedded import postgres
 from db.migrate import migrate
 from tests.feed.subscription import stay_in_today

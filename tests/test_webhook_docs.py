@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from api.deliveries import DELAYS, KEPT
-from api.reach import OTHER_PORTS, WEB_PORTS
-from api.receivers import TIMEOUT_SECONDS, payload, secret_text, signed
-from api.webhook_changes import MOST_WEBHOOKS
-from api.webhooks import WebhookError, WebhookEvent
+from api.webhooks.changes import MOST_WEBHOOKS
+from api.webhooks.deliveries import DELAYS, KEPT
+from api.webhooks.reach import OTHER_PORTS, WEB_PORTS
+from api.webhooks.receivers import TIMEOUT_SECONDS, payload, secret_text, signed
+from api.webhooks.webhooks import WebhookError, WebhookEvent
 from db.audit import Actor, add_audit_entries
 from db.deliveries import ClaimedDelivery, add_delivery, claim_deliveries
 from db.links import add_link

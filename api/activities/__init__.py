@@ -1,0 +1,1 @@
+"""Activities: pushed by integrators, and read back."""

@@ -1,0 +1,1 @@
+"""Operators' commands: `calendar-feeds import`, `account`, `key`, `demo` … `api/cli.py` is the way in."""

@@ -1,0 +1,1 @@
+"""Calendar feeds and their links: shown, generated, reset, managed, limited by a policy, and previewed."""

@@ -1,0 +1,1 @@
+"""Users, calendars, and who may see which."""

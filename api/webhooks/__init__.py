@@ -1,0 +1,1 @@
+"""Webhooks: set up by integrators, and delivered through a table of the database."""

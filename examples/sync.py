@@ -262,7 +262,8 @@ class Sync:
             calls[call][key] = item
         for call, items in calls.items():
             for batch in self._batches(call, items):
-                for key in self._send(step, call, batch):
+                self._send(step, call, batch)
+                for key in batch:  # what is refused here is not there: it is told once
                     del self._known[step.name][key]
 
     def _batches(self, call: Call, items: Item) -> Iterator[Item]:

@@ -267,7 +267,8 @@ class Sync {
     }
     for (const { call, items } of calls.values()) {
       for (const batch of this.#batches(call, items)) {
-        for (const key of await this.#send(step, call, batch)) delete this.#known[step.name][key];
+        await this.#send(step, call, batch);
+        for (const key of batch.keys()) delete this.#known[step.name][key]; // refused here: not there, and told once
       }
     }
   }

@@ -342,6 +342,17 @@ async def test_what_is_gone_from_the_export_is_ended_and_comes_back_with_it(
     await assert_all_is_in(seed, export)
 
 
+async def test_what_is_gone_and_never_was_there_is_told_once(script: Script, seed: Seed, tmp_path: Path) -> None:
+    """A sync that was killed before it heard that they are refused has left them in its state."""
+    export = make_export(tmp_path / "export", 10)
+    unsure = {"users": {"ghost": ""}, "access": {"nowhere": ""}, "activities": {"MEETING ghost": ""}}
+    (export.folder / ".sync-state.json").write_text(json.dumps(unsure))
+    status, said = await script.run(export.folder)
+    assert (status, said.splitlines()[-1].split(", ")[1]) == (1, "2 refused")
+    assert await script.run(export.folder) == (0, "0 sent, 0 refused\n")
+    await assert_all_is_in(seed, export)
+
+
 async def test_export_that_failed_deletes_nothing(script: Script, seed: Seed, tmp_path: Path) -> None:
     export = make_export(tmp_path / "export", SOME)
     assert (await script.run(export.folder))[0] == 0

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
-from zoneinfo import available_timezones
 
 import typer
 import uvloop
@@ -29,6 +28,7 @@ from db.embedded import EmbeddedPostgresError
 from db.migrate import SchemaError, migrate
 from db.pool import Conn, connect
 from db.users import list_users
+from feed.importing.zones import iana_name
 from feed.tokens import Keyring
 
 MOST_HOURS = 24 * 366  # of a token from the command line
@@ -122,7 +122,7 @@ def schema() -> None:
 
 
 def _zone(name: str) -> str:
-    if name not in available_timezones():
+    if name != iana_name(name):
         raise typer.BadParameter("use a name of the IANA database, like Europe/Berlin")
     return name
 

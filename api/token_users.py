@@ -4,15 +4,14 @@ import re
 import time
 from collections.abc import Mapping
 from datetime import datetime
-from functools import cache
 from typing import Any, TypedDict
 from uuid import UUID
-from zoneinfo import available_timezones
 
 from db.accounts import list_accounts_called
 from db.audit import SERVICE, add_audit_entries
 from db.pool import Conn
 from db.users import UserRecord, add_user_if_new, get_acting_user
+from feed.importing.zones import iana_name
 
 KNOWN_SECONDS = 60.0  # that the account of a key is not asked for again
 LONGEST_NAME, LONGEST_EMAIL = 255, 254
@@ -73,11 +72,11 @@ def profile(claims: Mapping[str, Any], external_id: str) -> Profile:
     email = said["email"] if EMAIL.fullmatch(said["email"]) and claims.get("email_verified") is not False else ""
     whole = f"{said['given_name']} {said['family_name']}".strip()
     names = (said["name"], whole, said["preferred_username"], email, external_id)
-    locale = said["locale"].replace("_", "-")
+    locale, zone = said["locale"].replace("_", "-"), said["zoneinfo"][:LONGEST_NAME]
     return Profile(
         name=next(name for name in names if 0 < len(name) <= LONGEST_NAME),
         email=email if 0 < len(email) <= LONGEST_EMAIL else None,
-        time_zone=said["zoneinfo"] if said["zoneinfo"] in _zones() else "UTC",
+        time_zone=zone if zone == iana_name(zone) else "UTC",
         locale=locale if LOCALE.fullmatch(locale) else "en",
     )
 
@@ -86,8 +85,3 @@ def _line(value: Any) -> str:
     """The text on one line; "" if it is none, or has characters in it that nobody can read."""
     line = " ".join(value.split()) if isinstance(value, str) else ""
     return line if line.isprintable() else ""
-
-
-@cache
-def _zones() -> set[str]:
-    return available_timezones()

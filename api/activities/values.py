@@ -32,7 +32,6 @@ WORDS: dict[Enum, str] = {
     each: each.name for kind in (ActivityType, ActivityStatus, ActivityPriority, ParticipantResponse) for each in kind
 }
 EMAIL = re.compile(r'[^\s@<>()\[\],;:\\"]+@[^\s@<>()\[\],;:\\"]+')
-NO_ZONES = ("Factory", "localtime")  # in the database, but of no place
 EVENT_STATUSES = ("CONFIRMED", "TENTATIVE", "CANCELLED")
 TASK_STATUSES = ("NEEDS_ACTION", "IN_PROCESS", "COMPLETED", "CANCELLED")
 
@@ -98,8 +97,8 @@ def read_zone(value: str | None, mistakes: Mistakes, key: str) -> str | None:
     if value is None:
         return None
     name = iana_name(value[:LONGEST_LINE])
-    if name != value or name in NO_ZONES:
-        meant = f"{name}, if that is meant" if name and name not in NO_ZONES else "like Europe/Berlin"
+    if name != value:
+        meant = f"{name}, if that is meant" if name else "like Europe/Berlin"
         mistakes.add(f"Give the name of a zone in the IANA database: {meant}.", key)
     return value
 

@@ -16,6 +16,7 @@ from feed.importing.values import BadValueError
 from feed.importing.vtimezones import DefinedZone
 
 MOST_PARTS = 5  # of a TZID that are looked at for a name; no IANA name has more than three
+NO_ZONES = ("Factory", "localtime")  # in the database, but of no place: the machine's own zone, or none
 
 
 class UnknownZoneError(Exception):
@@ -76,7 +77,7 @@ def zone_name(zone: tzinfo | None) -> str | None:
 
 @cache
 def _iana_names() -> dict[str, str]:
-    return {name.casefold(): name for name in zoneinfo.available_timezones()}
+    return {name.casefold(): name for name in zoneinfo.available_timezones().difference(NO_ZONES)}
 
 
 def _suffixes(tzid: str) -> Iterator[str]:

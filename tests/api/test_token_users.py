@@ -222,6 +222,7 @@ def test_address_zone_and_language_are_kept_where_they_make_sense() -> None:
         {"email": "cy@example.com@example.com", "zoneinfo": "../../etc/passwd", "locale": "de; DROP"},
         {"email": ["cy@example.com"], "zoneinfo": ["UTC"], "locale": {"de": 1}},
         {"email": f"{'x' * 250}@example.com", "zoneinfo": "", "locale": ""},
+        {"email": "", "zoneinfo": "localtime", "locale": "1"},
         {"email": "cy@example.com", "email_verified": False},
     ):
         assert profile({**said, "name": "N"}, "u-9") == {"name": "N", "email": None, "time_zone": "UTC", "locale": "en"}

@@ -1,13 +1,18 @@
 """Series as integrators say them: whatever is accepted can be rendered, in every feed."""
 
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from threading import Thread
+from time import thread_time
 from typing import Any
 from uuid import uuid4
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strawberry import Some
 
+from api.activities import recurrences as trying
 from api.activities.inputs import (
     ActivityInput,
     ActivityPriority,
@@ -17,6 +22,7 @@ from api.activities.inputs import (
     RecurrenceInput,
 )
 from api.activities.merging import Names, There, merged
+from api.activities.recurrences import Kept, check_all
 from api.activities.values import Mistakes
 from api.errors import Refused
 from api.links.options import ActivityType
@@ -173,3 +179,24 @@ def test_series_are_accepted_and_refused() -> None:
     said = {**names, "external_id": "s1", "calendar_external_ids": ["team"], "type": ActivityType.MEETING, "title": "x"}
     assert accepted(ActivityInput(**{**said, "starts_at": Some(NOW), "recurrence": Some(rule)})) is not None  # type: ignore[arg-type]
     assert accepted(ActivityInput(**{**said, "recurrence": Some(rule)})) is None  # type: ignore[arg-type]
+
+
+def test_what_other_threads_do_meanwhile_is_no_work_of_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trying, "TRIAL_SECONDS", 0.1)
+
+    def work() -> None:
+        until = thread_time() + 0.2
+        while thread_time() < until:
+            pass
+
+    def meanwhile(kept: Kept, mistakes: Mistakes) -> Iterator[tuple[Kept, Mistakes]]:
+        other = Thread(target=work)
+        other.start()
+        other.join()
+        yield kept, mistakes
+
+    mistakes = Mistakes()
+    lists: Kept = {name: [] for name in ("exclusion_rules", "dates", "excluded_dates", "overrides")}
+    kept = {"zone": "UTC", "starts": "2026-03-02T09:30:00+00:00", "rules": ["FREQ=DAILY"], **lists}
+    check_all(meanwhile(kept, mistakes), NOW)
+    assert mistakes.found == []

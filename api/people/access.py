@@ -60,7 +60,7 @@ async def set_calendar_access(info: Info, input: SetInput) -> SetCalendarAccessP
     check_count(input.calendars, MOST_ITEMS, "calendars", "calendars")
     named = [user_id for item in input.calendars for user_id in item.user_external_ids]
     check_count(named, MOST_PAIRS, "users", "calendars")
-    async with info.context.pool.acquire() as conn, conn.transaction():
+    async with info.context.writing() as conn:
         await name_actor(conn, caller.actor)
         await lock_account(conn, caller.account_id)
         ids = [item.calendar_external_id for item in input.calendars]

@@ -123,7 +123,7 @@ async def upsert_calendars(info: Info, input: UpsertInput) -> UpsertCalendarsPay
     caller, now = await info.context.manager("calendars:write"), info.context.now
     check_count(input.calendars, MOST_ITEMS, "calendars", "calendars")
     items = read_items(input.calendars, "calendars", FIELDS, CLEARED, _error)
-    async with info.context.pool.acquire() as conn, conn.transaction():
+    async with info.context.writing() as conn:
         await name_actor(conn, caller.actor)
         await lock_account(conn, caller.account_id)
         writes = await _writes(conn, caller.account_id, items, now)

@@ -132,7 +132,7 @@ async def upsert_users(info: Info, input: UpsertInput) -> UpsertUsersPayload:  #
     caller, now = await info.context.manager("users:write"), info.context.now
     check_count(input.users, MOST_ITEMS, "users", "users")
     items = read_items(input.users, "users", FIELDS, CLEARED, _error)
-    async with info.context.pool.acquire() as conn, conn.transaction():
+    async with info.context.writing() as conn:
         await name_actor(conn, caller.actor)
         await lock_account(conn, caller.account_id)
         writes = await _writes(conn, caller.account_id, items, now)

@@ -12,6 +12,7 @@ from aiohttp import ClientError, ClientTimeout
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from db.accounts import lock_account
 from db.pool import Conn
 from tests.api.activities.pushing import Crm, Said, at, name_externally, said
 from tests.seed import NOW, Seed, Service
@@ -36,10 +37,10 @@ async def other(dsn: str) -> AsyncIterator[Conn]:
 # ---- Meeting others
 
 
-async def waiting(crm: Crm) -> None:
-    """Until somebody waits for a lock."""
+async def until_somebody_waits(conn: Conn) -> None:
+    """For a lock."""
     sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    while not await crm.seed.conn.fetchval(sql):
+    while not await conn.fetchval(sql):
         await asyncio.sleep(0.01)
 
 
@@ -53,7 +54,7 @@ async def test_activity_that_somebody_else_adds_meanwhile_is_merged_with(crm: Cr
         VALUES ($1, gen_random_uuid(), 'm1', 'MEETING', 'Theirs', 'Bring the keys', 'CONFIRMED', $2, 0, $2, $2)"""
     await other.execute(sql, crm.seed.account_id, NOW)
     push = asyncio.create_task(crm.push(said("m0"), said("m1"), said("m2")))
-    await waiting(crm)
+    await until_somebody_waits(crm.seed.conn)
     await transaction.commit()
     assert await push == {"created": 2, "updated": 1, "unchanged": 0, "userErrors": []}
     record = await crm.record("m1")
@@ -67,10 +68,29 @@ async def test_activity_that_somebody_else_deletes_meanwhile_is_added_anew(crm: 
     await transaction.start()
     await other.execute("DELETE FROM activities WHERE account_id = $1", crm.seed.account_id)
     push = asyncio.create_task(crm.push(said("m1")))
-    await waiting(crm)
+    await until_somebody_waits(crm.seed.conn)
     await transaction.commit()
     assert await push == {"created": 1, "updated": 0, "unchanged": 0, "userErrors": []}
     assert (await crm.record("m1")).description is None
+
+
+LISTS = [("upsertUsers", "users"), ("upsertCalendars", "calendars"), ("setCalendarAccess", "calendars")]
+
+
+@pytest.mark.parametrize(("mutation", "items"), LISTS)
+async def test_calls_that_wait_for_each_other_leave_polls_their_connections(
+    seed: Seed, service: Service, other: Conn, mutation: str, items: str
+) -> None:
+    url = await service.generate(seed.anna)
+    transaction = other.transaction()
+    await transaction.start()
+    await lock_account(other, seed.account_id)
+    calls = [asyncio.create_task(service.mutate(mutation, seed.anna, "", **{items: []})) for _ in range(20)]
+    await until_somebody_waits(seed.conn)
+    async with asyncio.timeout(10):
+        assert {(await service.poll(url)).status for _ in range(20)} == {200}
+    await transaction.rollback()
+    assert await asyncio.gather(*calls) == [{"userErrors": []}] * 20
 
 
 async def test_calls_that_move_the_same_activities_to_and_fro_all_succeed(crm: Crm) -> None:
@@ -139,7 +159,7 @@ async def test_connection_that_is_lost_in_the_middle_writes_nothing(crm: Crm, ot
     call = {"activities": [said("m1", title="Signing"), said("m2")]}
     body, headers = {"query": CALL, "variables": {"input": call}}, {"Authorization": f"Bearer {crm.key}"}
     push = asyncio.create_task(crm.service.client.request("POST", "/graphql", json=body, headers=headers))
-    await waiting(crm)
+    await until_somebody_waits(crm.seed.conn)
     ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
     await crm.seed.conn.execute(ended)
     answer = await push

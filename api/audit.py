@@ -1,6 +1,6 @@
 """The audit log as administrators read it: `auditLog`."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import Enum
 from typing import Annotated
 from uuid import UUID
@@ -11,7 +11,7 @@ from strawberry.scalars import JSON
 
 from api.context import Info
 from api.errors import Forbidden, InvalidArgument
-from api.nodes import After, First, connection, cursor_text, named_uuid, page_size
+from api.nodes import After, First, connection, cursor_moment, moment_of, named_uuid, page_size
 from api.refusals import note_refusal
 from db.audit import AuditFilter, AuditRecord, page_audit_log
 
@@ -181,24 +181,13 @@ async def audit_log(
         raise
     size, wanted = page_size(first), where.record() if where else AuditFilter()
     async with info.context.pool.acquire() as conn:
-        rows = await page_audit_log(conn, caller.account_id, wanted, size + 1, _entry_after(after))
+        rows = await page_audit_log(conn, caller.account_id, wanted, size + 1, cursor_moment(after))
     page: relay.Connection[AuditEntry] = connection(rows, size, AuditEntry.of, _place, after=after is not None)
     return page
 
 
 def _place(entry: AuditRecord) -> str:
-    return f"{entry.at.isoformat()} {entry.id}"
-
-
-def _entry_after(after: str | None) -> tuple[datetime, UUID] | None:
-    text = cursor_text(after)
-    if text is None:
-        return None
-    at, _, id_ = text.partition(" ")
-    try:
-        return datetime.fromisoformat(at).astimezone(UTC), UUID(id_)
-    except (ValueError, OverflowError):
-        raise InvalidArgument("after: give a cursor that this list gave you.") from None
+    return moment_of(entry.at, entry)
 
 
 def _node_id(type_name: str | None, id_: UUID | None) -> strawberry.ID | None:

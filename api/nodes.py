@@ -1,6 +1,7 @@
 """Node ids, and pages of lists: forward connections with keyset cursors."""
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Any, Protocol, TypeVar
 from uuid import UUID
 
@@ -13,6 +14,7 @@ PAGE, LONGEST_PAGE = 50, 500
 First = Annotated[int | None, strawberry.argument(description=f"So many at the most, from 1 to {LONGEST_PAGE}.")]
 After = Annotated[str | None, strawberry.argument(description="The cursor after which to go on: `pageInfo.endCursor`.")]
 CURSOR = "Cursor"
+FOREIGN_CURSOR = "after: give a cursor that this list gave you."
 
 Row = TypeVar("Row")
 NodeType = TypeVar("NodeType")
@@ -59,7 +61,19 @@ def cursor_id(after: str | None) -> UUID | None:
     try:
         return None if text is None else UUID(text)
     except ValueError:
-        raise InvalidArgument("after: give a cursor that this list gave you.") from None
+        raise InvalidArgument(FOREIGN_CURSOR) from None
+
+
+def cursor_moment(after: str | None) -> tuple[datetime, UUID] | None:
+    """The time and the id in the cursor of a list that goes by both."""
+    text = cursor_text(after)
+    if text is None:
+        return None
+    at, _, id_ = text.partition(" ")
+    try:
+        return datetime.fromisoformat(at).astimezone(UTC), UUID(id_)
+    except (ValueError, OverflowError):
+        raise InvalidArgument(FOREIGN_CURSOR) from None
 
 
 class HasId(Protocol):
@@ -70,6 +84,11 @@ class HasId(Protocol):
 def id_of(row: HasId) -> str:
     """The place of a row in a list that goes by id."""
     return str(row.id)
+
+
+def moment_of(at: datetime, row: HasId) -> str:
+    """The place of a row in a list that goes by that time and id."""
+    return f"{at.isoformat()} {row.id}"
 
 
 def connection(

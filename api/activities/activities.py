@@ -30,7 +30,7 @@ from api.activities.series import ParticipantType, Recurrence, member, series_of
 from api.context import Info
 from api.errors import Forbidden, InvalidArgument, NotFound
 from api.links.options import ActivityType
-from api.nodes import After, First, connection, cursor_text, node_uuid, page_size
+from api.nodes import After, First, connection, cursor_id, id_of, node_uuid, page_size
 from api.people.types import Calendar, TimeZone, User
 from api.refusals import note_refusal
 from api.texts import text_error
@@ -179,7 +179,7 @@ async def activities(
         await note_refusal(info, "ACTIVITIES_LISTED", [forbidden.code], calendar_id)
         raise
     account_id, viewer_id = (await info.context.caller()).account_id, viewer.id if viewer else None
-    size, wanted, place = page_size(first), where.record() if where else ActivityFilter(), _place(after)
+    size, wanted, place = page_size(first), where.record() if where else ActivityFilter(), cursor_id(after)
     calendar = node_uuid(calendar_id, "Calendar")
     async with info.context.pool.acquire() as conn:
         is_there = calendar is not None and await is_visible_calendar(conn, account_id, viewer_id, calendar)
@@ -192,7 +192,7 @@ async def activities(
         await note_refusal(info, "ACTIVITIES_LISTED", [NotFound.code], calendar_id)
         raise NotFound("There is no such calendar among those that you may see.")
     page: relay.Connection[Activity] = connection(
-        rows, size, lambda row: Activity.of(row, viewer), lambda row: str(row.id), after=after is not None
+        rows, size, lambda row: Activity.of(row, viewer), id_of, after=after is not None
     )
     return page
 
@@ -208,11 +208,3 @@ async def activity_node(info: Info, activity_id: UUID) -> Activity | None:
 async def _viewer(info: Info) -> UserRecord | None:
     """The user who looks, or for whom a key does; None is a key of its own, which sees the whole account."""
     return (await info.context.caller(SCOPE)).user
-
-
-def _place(after: str | None) -> UUID | None:
-    text = cursor_text(after)
-    try:
-        return UUID(text) if text else None
-    except ValueError:
-        raise InvalidArgument("after: give a cursor that this list gave you.") from None

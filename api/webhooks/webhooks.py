@@ -1,15 +1,14 @@
 """Webhooks as the schema says them: who is told of what, and what became of it."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import Enum
-from uuid import UUID
 
 import strawberry
 from strawberry import relay
 
 from api.context import Info
-from api.errors import Forbidden, InvalidArgument
-from api.nodes import After, First, connection, cursor_text, page_size
+from api.errors import Forbidden
+from api.nodes import After, First, connection, cursor_moment, moment_of, page_size
 from api.refusals import note_refusal
 from db.deliveries import DeliveryPage, DeliveryRecord
 from db.webhooks import WebhookRecord, list_webhooks
@@ -98,7 +97,7 @@ class Webhook(relay.Node):
         self, info: Info, first: First = None, after: After = None
     ) -> relay.Connection[WebhookDelivery]:
         size = page_size(first)
-        rows = await info.context.deliveries.load(DeliveryPage(self.record.id, size + 1, _delivery_after(after)))
+        rows = await info.context.deliveries.load(DeliveryPage(self.record.id, size + 1, cursor_moment(after)))
         page: relay.Connection[WebhookDelivery] = connection(
             rows, size, WebhookDelivery.of, _place, after=after is not None
         )
@@ -128,15 +127,4 @@ async def webhooks(info: Info) -> list[Webhook]:
 
 
 def _place(delivery: DeliveryRecord) -> str:
-    return f"{delivery.created_at.isoformat()} {delivery.id}"
-
-
-def _delivery_after(after: str | None) -> tuple[datetime, UUID] | None:
-    text = cursor_text(after)
-    if text is None:
-        return None
-    at, _, id_ = text.partition(" ")
-    try:
-        return datetime.fromisoformat(at).astimezone(UTC), UUID(id_)
-    except (ValueError, OverflowError):
-        raise InvalidArgument("after: give a cursor that this list gave you.") from None
+    return moment_of(delivery.created_at, delivery)

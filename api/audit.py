@@ -10,9 +10,9 @@ from strawberry import relay
 from strawberry.scalars import JSON
 
 from api.context import Info
-from api.errors import Forbidden, InvalidArgument
+from api.errors import InvalidArgument
 from api.nodes import After, First, connection, cursor_moment, moment_of, named_uuid, page_size
-from api.refusals import note_refusal
+from api.refusals import noting_refusal
 from db.audit import AuditFilter, AuditRecord, page_audit_log
 
 
@@ -174,11 +174,8 @@ Where = Annotated[AuditLogFilter | None, strawberry.argument(description="Which 
 async def audit_log(
     info: Info, where: Where = None, first: First = None, after: After = None
 ) -> relay.Connection[AuditEntry]:
-    try:
+    async with noting_refusal(info, "AUDIT_LOG_READ"):
         caller = await info.context.manager("audit:read")
-    except Forbidden as forbidden:
-        await note_refusal(info, "AUDIT_LOG_READ", [forbidden.code], None)
-        raise
     size, wanted = page_size(first), where.record() if where else AuditFilter()
     async with info.context.pool.acquire() as conn:
         rows = await page_audit_log(conn, caller.account_id, wanted, size + 1, cursor_moment(after))

@@ -14,7 +14,6 @@ from api.api_keys import LONGEST_KEY_NAME, Scope, hash_api_key, is_key_name, mak
 from api.context import Caller, Info
 from api.errors import (
     ExpiryInvalid,
-    Forbidden,
     ForbiddenByScope,
     KeyNotFound,
     Refused,
@@ -23,7 +22,7 @@ from api.errors import (
     ValueInvalid,
 )
 from api.nodes import After, First, connection, cursor_id, id_of, node_uuid, page_size
-from api.refusals import answering, note_refusal
+from api.refusals import answering, noting_refusal
 from db.audit import Actor, add_audit_entries
 from db.ids import new_id
 from db.keys import ApiKeyRecord, add_api_key, get_api_key, lock_api_key, page_api_keys, revoke_api_key
@@ -125,11 +124,8 @@ RevokeInput = Annotated[RevokeApiKeyInput, strawberry.argument(description="Whic
 
 
 async def api_keys(info: Info, first: First = None, after: After = None) -> relay.Connection[ApiKey]:
-    try:
+    async with noting_refusal(info, "KEYS_LISTED"):
         caller = await info.context.manager(Scope.KEYS_READ)
-    except Forbidden as forbidden:
-        await note_refusal(info, "KEYS_LISTED", [forbidden.code], None)
-        raise
     size = page_size(first)
     async with info.context.pool.acquire() as conn:
         rows = await page_api_keys(conn, caller.account_id, size + 1, cursor_id(after))

@@ -1,7 +1,7 @@
 """How mutations answer: again after a conflict with another writer, and what is refused with user errors."""
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import fields
 from functools import wraps
 from typing import Any, TypeVar
@@ -34,14 +34,12 @@ def answering(payload: type[Payload], action: str) -> Callable[[Resolver[Input, 
         @wraps(resolver)
         async def answer(info: Info, input: Input) -> Payload:  # noqa: A002  # the API's word
             try:
-                return await _again(resolver, info, input)
+                async with noting_refusal(info, action, input):
+                    return await _again(resolver, info, input)
             except Refused as refused:
                 if reasons := [type(error).__name__ for error in refused.errors if isinstance(error, NOT_ALLOWED)]:
                     await note_refusal(info, action, sorted(set(reasons)), input)
                 return payload(user_errors=refused.errors)  # type: ignore[call-arg]  # every payload has them
-            except Forbidden as forbidden:
-                await note_refusal(info, action, [forbidden.code], input)
-                raise
 
         return answer
 
@@ -57,6 +55,16 @@ async def _again(resolver: Resolver[Input, Payload], info: Info, asked: Input) -
         with suppress(*CONFLICTS, asyncpg.UniqueViolationError):
             return await resolver(info, asked)
     return await resolver(info, asked)
+
+
+@asynccontextmanager
+async def noting_refusal(info: Info, action: str, asked: object = None) -> AsyncIterator[None]:
+    """If the caller may not do what is done here, note the attempt."""
+    try:
+        yield
+    except Forbidden as forbidden:
+        await note_refusal(info, action, [forbidden.code], asked)
+        raise
 
 
 async def note_refusal(info: Info, action: str, reasons: list[str], asked: object) -> None:

@@ -15,7 +15,7 @@ from api.activities.scalars import ACTIVITY_SCALARS
 from api.activities.upserting import delete_activities, sync_calendar, upsert_activities
 from api.audit import AuditEntry, audit_log
 from api.context import Info
-from api.errors import USER_ERRORS, Forbidden, NotFound
+from api.errors import USER_ERRORS, NotFound
 from api.http.execution import Execution, begin_resolvers_late, read_inputs_by_plan
 from api.http.limits import MOST_MISTAKES, QueryLimits
 from api.integrators import ApiKey, add_key, api_keys, revoke_key
@@ -36,7 +36,7 @@ from api.people.access import set_calendar_access
 from api.people.calendars import calendars, upsert_calendars
 from api.people.types import Calendar, TimeZone, User
 from api.people.users import upsert_users, users
-from api.refusals import note_refusal
+from api.refusals import note_refusal, noting_refusal
 from api.webhooks.changes import (
     add_webhook,
     remove_webhook,
@@ -117,11 +117,8 @@ class Query:
 
 async def _feeds_of(info: Info, user_id: str) -> list[CalendarFeed]:
     """Somebody's feeds, for those who manage the account's links."""
-    try:
+    async with noting_refusal(info, "LINKS_LISTED", user_id):
         caller = await info.context.manager("feeds:read")
-    except Forbidden as forbidden:
-        await note_refusal(info, "LINKS_LISTED", [forbidden.code], user_id)
-        raise
     async with info.context.pool.acquire() as conn:
         user = await find_user(conn, caller.account_id, user_id)
         if user is None:

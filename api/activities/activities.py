@@ -28,11 +28,11 @@ from api.activities.inputs import (
 from api.activities.scalars import URL
 from api.activities.series import ParticipantType, Recurrence, member, series_of
 from api.context import Info
-from api.errors import Forbidden, InvalidArgument, NotFound
+from api.errors import InvalidArgument, NotFound
 from api.links.options import ActivityType
 from api.nodes import After, First, connection, cursor_id, id_of, node_uuid, page_size
 from api.people.types import Calendar, TimeZone, User
-from api.refusals import note_refusal
+from api.refusals import note_refusal, noting_refusal
 from api.texts import text_error
 from db.activities import ActivityFilter, ActivityRecord, get_visible_activity, page_activities
 from db.calendars import is_visible_calendar
@@ -173,11 +173,8 @@ Where = Annotated[ActivityFilterInput | None, strawberry.argument(description="W
 async def activities(
     info: Info, calendar_id: CalendarId, where: Where = None, first: First = None, after: After = None
 ) -> relay.Connection[Activity]:
-    try:
+    async with noting_refusal(info, "ACTIVITIES_LISTED", calendar_id):
         viewer = await _viewer(info)
-    except Forbidden as forbidden:
-        await note_refusal(info, "ACTIVITIES_LISTED", [forbidden.code], calendar_id)
-        raise
     account_id, viewer_id = (await info.context.caller()).account_id, viewer.id if viewer else None
     size, wanted, place = page_size(first), where.record() if where else ActivityFilter(), cursor_id(after)
     calendar = node_uuid(calendar_id, "Calendar")

@@ -9,13 +9,13 @@ import strawberry
 from strawberry import relay
 
 from api.context import Caller, Info
-from api.errors import CalendarNotFound, ExpiryInvalid, FilterEmpty, Forbidden, Refused, UserError
+from api.errors import CalendarNotFound, ExpiryInvalid, FilterEmpty, Refused, UserError
 from api.links.changes import audit_links, reset
 from api.links.checks import check_request, user_not_found
 from api.links.feeds import FeedLink, managed_link
 from api.links.inputs import GRACE, REQUEST
 from api.nodes import After, First, connection, cursor_id, node_uuid, page_size
-from api.refusals import answering, note_refusal
+from api.refusals import answering, noting_refusal
 from db.accounts import get_policy
 from db.calendars import list_calendars
 from db.links import LinkFilter, LinkRecord, limit_links, lock_filtered_links, page_links, revoke_links
@@ -120,11 +120,8 @@ Where = Annotated[FeedLinkFilter | None, strawberry.argument(description="Which 
 async def feed_links(
     info: Info, where: Where = None, first: First = None, after: After = None
 ) -> relay.Connection[FeedLink]:
-    try:
+    async with noting_refusal(info, "LINKS_LISTED", where):
         caller = await info.context.manager("feeds:read")
-    except Forbidden as forbidden:
-        await note_refusal(info, "LINKS_LISTED", [forbidden.code], where)
-        raise
     size, wanted = page_size(first), where.record() if where else LinkFilter()
     async with info.context.pool.acquire() as conn:
         rows = await page_links(conn, caller.account_id, wanted, size + 1, cursor_id(after))

@@ -11,7 +11,7 @@ import strawberry
 from strawberry import relay
 
 from api.context import Caller, Info
-from api.errors import Forbidden, UserError, ValueInvalid
+from api.errors import UserError, ValueInvalid
 from api.items import (
     MOST_ITEMS,
     UPSERTED,
@@ -29,7 +29,7 @@ from api.items import (
 )
 from api.nodes import After, First, connection, cursor_id, id_of, page_size
 from api.people.types import Calendar
-from api.refusals import answering, note_refusal
+from api.refusals import answering, noting_refusal
 from api.texts import external_id_error
 from db.accounts import lock_account
 from db.audit import add_audit_entries, name_actor
@@ -101,11 +101,8 @@ Where = Annotated[
 async def calendars(
     info: Info, where: Where = None, first: First = None, after: After = None
 ) -> relay.Connection[Calendar]:
-    try:
+    async with noting_refusal(info, "CALENDARS_LISTED"):
         caller = await info.context.caller("calendars:read")
-    except Forbidden as forbidden:
-        await note_refusal(info, "CALENDARS_LISTED", [forbidden.code], None)
-        raise
     size, wanted = page_size(first), (where or CalendarFilter()).record(visible_to(caller))
     async with info.context.pool.acquire() as conn:
         rows = await page_calendars(conn, caller.account_id, wanted, size + 1, cursor_id(after))

@@ -13,7 +13,7 @@ from babel.core import get_global
 from strawberry import relay
 
 from api.context import Info
-from api.errors import EmailTaken, Forbidden, InvalidArgument, UserError, ValueInvalid
+from api.errors import EmailTaken, InvalidArgument, UserError, ValueInvalid
 from api.items import (
     MOST_ITEMS,
     UPSERTED,
@@ -31,7 +31,7 @@ from api.items import (
 )
 from api.nodes import After, First, connection, cursor_id, id_of, page_size
 from api.people.types import TimeZone, User
-from api.refusals import answering, note_refusal
+from api.refusals import answering, noting_refusal
 from api.texts import external_id_error, text_error
 from api.token_users import EMAIL, LONGEST_EMAIL
 from db.accounts import lock_account
@@ -115,11 +115,8 @@ Where = Annotated[UserFilter | None, strawberry.argument(description="Which user
 
 
 async def users(info: Info, where: Where = None, first: First = None, after: After = None) -> relay.Connection[User]:
-    try:
+    async with noting_refusal(info, "USERS_LISTED"):
         caller = await info.context.manager("users:read")
-    except Forbidden as forbidden:
-        await note_refusal(info, "USERS_LISTED", [forbidden.code], None)
-        raise
     size, wanted = page_size(first), where.record() if where else WantedUsers()
     async with info.context.pool.acquire() as conn:
         rows = await page_users(conn, caller.account_id, wanted, size + 1, cursor_id(after))

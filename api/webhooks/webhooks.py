@@ -7,9 +7,8 @@ import strawberry
 from strawberry import relay
 
 from api.context import Info
-from api.errors import Forbidden
 from api.nodes import After, First, connection, cursor_moment, moment_of, page_size
-from api.refusals import note_refusal
+from api.refusals import noting_refusal
 from db.deliveries import DeliveryPage, DeliveryRecord
 from db.webhooks import WebhookRecord, list_webhooks
 
@@ -117,11 +116,8 @@ class Webhook(relay.Node):
 
 
 async def webhooks(info: Info) -> list[Webhook]:
-    try:
+    async with noting_refusal(info, "WEBHOOKS_LISTED"):
         caller = await info.context.manager("webhooks:read")
-    except Forbidden as forbidden:
-        await note_refusal(info, "WEBHOOKS_LISTED", [forbidden.code], None)
-        raise
     async with info.context.pool.acquire() as conn:
         return [Webhook.of(webhook) for webhook in await list_webhooks(conn, caller.account_id)]
 

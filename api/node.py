@@ -1,7 +1,7 @@
 """`node`: any object of the schema by its id, for those whom a list would show it to; to all others it is not there."""
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated
+from typing import Annotated, TypeVar
 from uuid import UUID
 
 import strawberry
@@ -21,10 +21,13 @@ from db.calendars import WantedCalendars, page_calendars
 from db.deliveries import get_delivery
 from db.keys import get_kept_api_key
 from db.links import get_owned_link
+from db.pool import Conn
 from db.users import get_user
 from db.webhooks import get_webhook
 
+Row = TypeVar("Row")
 Load = Callable[[Info, Caller, UUID], Awaitable[relay.Node | None]]
+Get = Callable[[Conn, UUID, UUID], Awaitable[Row | None]]
 NodeId = Annotated[strawberry.ID, strawberry.argument(description="The `id` that the API gave the object.")]
 
 
@@ -81,36 +84,17 @@ async def _feed_link(info: Info, caller: Caller, link_id: UUID) -> FeedLink | No
     return managed_link(owned, policy, info.context) if caller.may("feeds:read") else None
 
 
-async def _audit_entry(info: Info, caller: Caller, entry_id: UUID) -> AuditEntry | None:
-    if not caller.may("audit:read"):
-        return None
-    async with info.context.pool.acquire() as conn:
-        entry = await get_audit_entry(conn, caller.account_id, entry_id)
-    return AuditEntry.of(entry) if entry else None
+def _managed(scope: str, get: Get[Row], make: Callable[[Row], relay.Node]) -> Load:
+    """Loads what only those know of who manage the account."""
 
+    async def load(info: Info, caller: Caller, id_: UUID) -> relay.Node | None:
+        if not caller.may(scope):
+            return None
+        async with info.context.pool.acquire() as conn:
+            found = await get(conn, caller.account_id, id_)
+        return make(found) if found else None
 
-async def _api_key(info: Info, caller: Caller, key_id: UUID) -> ApiKey | None:
-    if not caller.may("keys:read"):
-        return None
-    async with info.context.pool.acquire() as conn:
-        key = await get_kept_api_key(conn, caller.account_id, key_id)
-    return ApiKey.of(key) if key else None
-
-
-async def _webhook(info: Info, caller: Caller, webhook_id: UUID) -> Webhook | None:
-    if not caller.may("webhooks:read"):
-        return None
-    async with info.context.pool.acquire() as conn:
-        webhook = await get_webhook(conn, caller.account_id, webhook_id)
-    return Webhook.of(webhook) if webhook else None
-
-
-async def _webhook_delivery(info: Info, caller: Caller, delivery_id: UUID) -> WebhookDelivery | None:
-    if not caller.may("webhooks:read"):
-        return None
-    async with info.context.pool.acquire() as conn:
-        delivery = await get_delivery(conn, caller.account_id, delivery_id)
-    return WebhookDelivery.of(delivery) if delivery else None
+    return load
 
 
 async def _feeds(info: Info, caller: Caller, user_id: UUID) -> list[CalendarFeed]:
@@ -132,8 +116,8 @@ LOADS: dict[str, Load] = {
     "Calendar": _calendar,
     "Activity": _activity,
     "FeedLink": _feed_link,
-    "AuditEntry": _audit_entry,
-    "ApiKey": _api_key,
-    "Webhook": _webhook,
-    "WebhookDelivery": _webhook_delivery,
+    "AuditEntry": _managed("audit:read", get_audit_entry, AuditEntry.of),
+    "ApiKey": _managed("keys:read", get_kept_api_key, ApiKey.of),
+    "Webhook": _managed("webhooks:read", get_webhook, Webhook.of),
+    "WebhookDelivery": _managed("webhooks:read", get_delivery, WebhookDelivery.of),
 }

@@ -12,6 +12,7 @@ from api.errors import InvalidArgument, ItemRepeated, Refused, TooManyItems, Use
 from api.texts import external_id_error, text_error
 
 MOST_ITEMS = 1_000
+MOST_ERRORS = 1_000  # of an answer; beyond that only the first of each item is told
 LONGEST_NAME = 255
 LINE_OR_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 UPSERTED = (
@@ -31,7 +32,7 @@ class UpsertPayload:
     updated: int = strawberry.field(default=0, description="How many were there, and say something else now.")
     unchanged: int = strawberry.field(default=0, description="How many were the same already, and are untouched.")
     user_errors: list[UserError] = strawberry.field(
-        default_factory=list, description="What the caller has to mend, all of it; then nothing was changed."
+        default_factory=list, description="What the caller has to mend in which item; then nothing was changed."
     )
 
 
@@ -111,8 +112,17 @@ def id_errors(external_ids: Sequence[str], of: str, key: str = "externalId") -> 
 
 def refuse(errors: Iterable[UserError]) -> None:
     """Refuse the call if anything is wrong with its items, told item by item."""
-    if told := sorted(errors, key=lambda error: int(error.path[1])):
+    told = sorted(errors, key=_place)
+    if len(told) > MOST_ERRORS:
+        firsts = {_place(error): error for error in reversed(told)}
+        told = [firsts[place] for place in sorted(firsts)]
+    if told:
         raise Refused(*told)
+
+
+def _place(error: UserError) -> int:
+    """Of the item that it is about; what is about the whole input goes first."""
+    return int(error.path[1]) if len(error.path) > 1 else -1
 
 
 def item_errors(items: Sequence[Item], writes: Sequence[Write[Any]]) -> list[UserError]:

@@ -14,10 +14,10 @@ from api.activities.inputs import (
     LONGEST_WINDOW_DAYS,
     MOST_CALENDARS,
     MOST_EXCEPTIONS,
-    MOST_ITEMS,
     MOST_PARTICIPANTS,
 )
 from api.http.bodies import MOST_VALUES
+from api.items import MOST_ITEMS
 from api.nodes import LONGEST_PAGE
 from api.people.access import MOST_PAIRS
 from api.settings import Settings

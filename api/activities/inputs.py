@@ -9,11 +9,11 @@ from strawberry import Maybe
 
 from api.activities.scalars import URL, DateOrDateTime
 from api.errors import UserError
+from api.items import MOST_ITEMS
 from api.links.options import ActivityType
 from api.people.types import TimeZone
 from feed.wording import LONGEST_LINE, LONGEST_URL
 
-MOST_ITEMS = 1_000
 MOST_CALENDARS = 20
 MOST_PARTICIPANTS = 500
 MOST_EXCEPTIONS = 500  # excluded dates of a series, and as many overrides

@@ -8,13 +8,13 @@ from uuid import UUID
 from api.activities.inputs import MOST_CALENDARS, ActivityInput
 from api.activities.recurrences import Kept, check_all, kept_series, moved_series
 from api.activities.values import WORDS, Mistakes, check_whole, read_text, said_values, statuses
-from api.errors import CalendarNotFound, ItemRepeated, Refused, UserNotFound
+from api.errors import CalendarNotFound, ItemRepeated, UserNotFound
+from api.items import refuse
 from api.texts import external_id_error
 from db.activities import Activity, ActivityRecord, Key
 from db.placements import Placement
 from feed.wording import LONGEST_LINE
 
-MOST_ERRORS = 1_000  # of an answer; beyond that only the first of each activity is told
 NO_CALENDAR = "There is no calendar with this external id in your account: add it with upsertCalendars first."
 NO_OWNER = "There is no user with this external id in your account: add them with upsertUsers first."
 
@@ -73,16 +73,8 @@ def merged(
             else Placement(activity=activity, calendar_ids=calendar_ids)
         )
     check_all(series, now)
-    refuse(mistakes)
+    refuse(mistakes.found)
     return placements
-
-
-def refuse(mistakes: Mistakes) -> None:
-    if len(mistakes.found) > MOST_ERRORS:
-        firsts = {tuple(error.path[:2]): error for error in reversed(mistakes.found)}
-        raise Refused(*reversed(firsts.values()))
-    if mistakes.found:
-        raise Refused(*mistakes.found)
 
 
 def _calendar_ids(item: ActivityInput, names: Names, mistakes: Mistakes) -> frozenset[UUID]:

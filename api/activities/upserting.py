@@ -1,15 +1,13 @@
 """Activities from integrators, by external id: pushed, deleted, or a calendar's window replaced; all or nothing."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 from api.activities.inputs import (
     LONGEST_WINDOW_DAYS,
-    MOST_ITEMS,
     ActivityInput,
     DeleteActivitiesPayload,
     DeleteInput,
@@ -18,10 +16,11 @@ from api.activities.inputs import (
     UpsertActivitiesPayload,
     UpsertInput,
 )
-from api.activities.merging import NO_CALENDAR, Names, There, key_of, merged, refuse
+from api.activities.merging import NO_CALENDAR, Names, There, key_of, merged
 from api.activities.values import Mistakes
 from api.context import Info
-from api.errors import CalendarNotFound, ItemRepeated, Refused, TooManyItems
+from api.errors import CalendarNotFound, ItemRepeated
+from api.items import MOST_ITEMS, check_count, refuse
 from api.links.options import ActivityType
 from api.refusals import answering
 from api.texts import text_error
@@ -37,7 +36,7 @@ LONGEST_UID = 2_000  # of what was imported
 @answering(UpsertActivitiesPayload, "ACTIVITIES_WRITTEN")
 async def upsert_activities(info: Info, input: UpsertInput) -> UpsertActivitiesPayload:  # noqa: A002  # the API's word
     caller, now, given = await info.context.manager("activities:write"), info.context.now, input.activities
-    _check_number(given, "activities")
+    check_count(given, MOST_ITEMS, "activities", "activities")
     async with info.context.writing() as conn:
         names = await _find_names(conn, caller.account_id, given)
         there = await _lock_there(conn, caller.account_id, map(key_of, given))
@@ -49,7 +48,7 @@ async def upsert_activities(info: Info, input: UpsertInput) -> UpsertActivitiesP
 @answering(DeleteActivitiesPayload, "ACTIVITIES_WRITTEN")
 async def delete_activities(info: Info, input: DeleteInput) -> DeleteActivitiesPayload:  # noqa: A002  # the API's word
     caller, external_ids = await info.context.manager("activities:write"), input.external_ids
-    _check_number(external_ids, "externalIds")
+    check_count(external_ids, MOST_ITEMS, "external ids", "externalIds")
     _check_ids(external_ids)
     types = [kind.name for kind in ([input.type] if input.type else ActivityType)]
     keys = [(kind, external_id) for kind in types for external_id in external_ids]
@@ -65,7 +64,7 @@ async def delete_activities(info: Info, input: DeleteInput) -> DeleteActivitiesP
 async def sync_calendar(info: Info, input: SyncInput) -> SyncCalendarPayload:  # noqa: A002  # the API's word
     caller, now, given = await info.context.manager("activities:write"), info.context.now, input.activities
     account_id, mistakes = caller.account_id, Mistakes()
-    _check_number(given, "activities")
+    check_count(given, MOST_ITEMS, "activities", "activities")
     _check_sync(input, mistakes)
     async with info.context.writing() as conn:
         names = await _find_names(conn, account_id, given, input.calendar_external_id)
@@ -111,12 +110,6 @@ def _storable(texts: Iterable[str]) -> list[str]:
     return [text for text in texts if text_error(text, LONGEST_UID) is None]
 
 
-def _check_number(items: Collection[Any], key: str) -> None:
-    if len(items) > MOST_ITEMS:
-        message = f"Give at most {MOST_ITEMS:,} in a call: these are {len(items):,}. Give the others in further calls."
-        raise Refused(TooManyItems(message=message, path=[key]))
-
-
 def _check_ids(external_ids: Sequence[str]) -> None:
     mistakes, seen = Mistakes(), dict[str, int]()
     for place, external_id in enumerate(external_ids):
@@ -124,7 +117,7 @@ def _check_ids(external_ids: Sequence[str]) -> None:
         if (first := seen.setdefault(external_id, place)) != place:
             message = f"This is the same as number {first}: give one of the two."
             mistakes.add(message, "externalIds", place, kind=ItemRepeated)
-    refuse(mistakes)
+    refuse(mistakes.found)
 
 
 def _check_sync(asked: SyncInput, mistakes: Mistakes) -> None:

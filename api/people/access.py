@@ -47,7 +47,7 @@ class SetCalendarAccessPayload:
     )
     unchanged: int = strawberry.field(default=0, description="How often a user may see a calendar as before.")
     user_errors: list[UserError] = strawberry.field(
-        default_factory=list, description="What the caller has to mend, all of it; then nothing was changed."
+        default_factory=list, description="What the caller has to mend in which item; then nothing was changed."
     )
 
 

@@ -99,8 +99,8 @@ async def test_mistakes_of_a_sync_are_told_with_those_of_its_activities(crm: Crm
     assert payload == NONE
     assert errors == [
         ("ValueInvalid", "until"),
-        ("ValueInvalid", "activities.0.calendarExternalIds"),
         ("CalendarNotFound", "calendarExternalId"),
+        ("ValueInvalid", "activities.0.calendarExternalIds"),
         ("CalendarNotFound", "activities.1.calendarExternalIds.0"),
         ("ValueInvalid", "activities.1.url"),
     ]

@@ -308,7 +308,7 @@ async def test_times_have_to_be_in_order_with_those_that_stay(crm: Crm) -> None:
 
 async def test_more_than_a_thousand_activities_are_too_many(crm: Crm) -> None:
     payload = await crm.push(*[said(str(number)) for number in range(1_001)])
-    message = "Give at most 1,000 in a call: these are 1,001. Give the others in further calls."
+    message = "Send at most 1,000 activities in one call, these are 1,001: make several calls of them."
     assert payload["userErrors"] == [{"__typename": "TooManyItems", "message": message, "path": ["activities"]}]
 
 

@@ -157,6 +157,15 @@ async def test_too_many_calendars_and_pairs_are_refused(seed: Seed, service: Ser
     assert payload["userErrors"] == [{"__typename": "TooManyItems", "message": message, "path": ["calendars"]}]
 
 
+async def test_of_very_many_mistakes_the_first_of_each_calendar_is_told(seed: Seed, service: Service) -> None:
+    nobody = [f"n{number}" for number in range(600)]
+    payload = await set_access(service, seed.anna, team=["ben", *nobody], own=nobody)
+    assert brief(payload) == [
+        ("UserNotFound", "calendars.0.userExternalIds.1"),
+        ("UserNotFound", "calendars.1.userExternalIds.0"),
+    ]
+
+
 async def crowd(seed: Seed, count: int) -> list[str]:
     """Users with keys of the CRM, without access to anything."""
     sql = """

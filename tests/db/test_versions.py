@@ -11,6 +11,7 @@ from db.activities import upsert_activities
 from db.calendars import add_calendar, grant_access
 from db.pool import Conn
 from tests.seed import NOW, Seed, meeting, task
+from tests.waiting import until_somebody_waits
 
 
 async def versions(seed: Seed) -> tuple[int, int]:
@@ -36,16 +37,6 @@ async def placings(conn: Conn) -> tuple[int, datetime | None]:
     row = await conn.fetchrow("SELECT placings, placed_at FROM activities")
     assert row is not None
     return row["placings"], row["placed_at"]
-
-
-async def until_somebody_waits(dsn: str) -> None:
-    """Until a connection of this database waits for a lock."""
-    waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    conn = await asyncpg.connect(dsn)
-    async with asyncio.timeout(20):
-        while not await conn.fetch(waiting):
-            await asyncio.sleep(0.02)
-    await conn.close()
 
 
 async def test_new_calendar_has_version_one(seed: Seed) -> None:

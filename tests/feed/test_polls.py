@@ -24,12 +24,12 @@ from db.polls import Answer, PollRecord, list_polls
 from db.pool import COMMAND_TIMEOUT, Conn, Pool, create_pool
 from feed.polls import PollLog, PollSettings
 from tests.seed import HOUR, Seed, plant
+from tests.waiting import until_somebody_waits
 
 NOW = datetime.now(UTC)  # the log goes by the clock
 OFFICE = ip_network("192.0.2.0/24")
 THUNDERBIRD = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Thunderbird/128.5.1"
 GOOGLE = "Google-Calendar-Importer"
-WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 FEW = PollSettings(alarm_clients=3, alarm_networks=4)
 
 
@@ -363,7 +363,10 @@ async def test_account_that_cost_the_connection_is_written_after_the_others(
         note(polls, theirs)
         flush = asyncio.create_task(polls.flush())
         await until_somebody_waits(dsn)
-        await seed.conn.execute(f"SELECT pg_terminate_backend(pid) FROM ({WAITING}) w")
+        await seed.conn.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
         await flush
         assert await clients(seed.conn, theirs) == []
         flush = asyncio.create_task(polls.flush())
@@ -516,15 +519,6 @@ async def test_link_that_is_reset_before_its_alarm_is_raised_has_none(
     await flush
     assert await alarm(seed.conn, link) == (False, None)
     assert await entries(seed.conn) == []
-
-
-async def until_somebody_waits(dsn: str) -> None:
-    """Until a connection of this database waits for a lock."""
-    conn = await asyncpg.connect(dsn)
-    async with asyncio.timeout(20):
-        while not await conn.fetch(WAITING):
-            await asyncio.sleep(0.02)
-    await conn.close()
 
 
 SILENT = "SELECT silent_since FROM feed_polls"

@@ -2,20 +2,18 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
-import asyncpg
 import pytest
 from aiohttp import ClientError, ClientTimeout
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from db.accounts import lock_account
-from db.pool import Conn
 from tests.api.activities.pushing import Crm, Said, at, name_externally, said
 from tests.seed import NOW, Seed, Service
+from tests.waiting import another_writer, until_somebody_waits
 
 CALL = "mutation ($input: UpsertActivitiesInput!) { upsertActivities(input: $input) { created } }"
 
@@ -26,50 +24,31 @@ async def crm(seed: Seed, service: Service) -> Crm:
     return Crm(seed, service, await seed.key("activities:write"))
 
 
-@pytest.fixture
-async def other(dsn: str) -> AsyncIterator[Conn]:
-    """Another writer's connection."""
-    conn = await asyncpg.connect(dsn)
-    yield conn
-    await conn.close()
-
-
 # ---- Meeting others
 
 
-async def until_somebody_waits(conn: Conn) -> None:
-    """For a lock."""
-    sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    while not await conn.fetchval(sql):
-        await asyncio.sleep(0.01)
-
-
-async def test_activity_that_somebody_else_adds_meanwhile_is_merged_with(crm: Crm, other: Conn) -> None:
+async def test_activity_that_somebody_else_adds_meanwhile_is_merged_with(crm: Crm, dsn: str) -> None:
     """Nothing of either is lost: the other's description stays, as this call says nothing of one."""
-    transaction = other.transaction()
-    await transaction.start()
-    sql = """
-        INSERT INTO activities (account_id, id, external_id, type, title, description, status, starts_at,
-                                revision, created_at, changed_at)
-        VALUES ($1, gen_random_uuid(), 'm1', 'MEETING', 'Theirs', 'Bring the keys', 'CONFIRMED', $2, 0, $2, $2)"""
-    await other.execute(sql, crm.seed.account_id, NOW)
-    push = asyncio.create_task(crm.push(said("m0"), said("m1"), said("m2")))
-    await until_somebody_waits(crm.seed.conn)
-    await transaction.commit()
+    async with another_writer(dsn) as other:
+        sql = """
+            INSERT INTO activities (account_id, id, external_id, type, title, description, status, starts_at,
+                                    revision, created_at, changed_at)
+            VALUES ($1, gen_random_uuid(), 'm1', 'MEETING', 'Theirs', 'Bring the keys', 'CONFIRMED', $2, 0, $2, $2)"""
+        await other.execute(sql, crm.seed.account_id, NOW)
+        push = asyncio.create_task(crm.push(said("m0"), said("m1"), said("m2")))
+        await until_somebody_waits(dsn)
     assert await push == {"created": 2, "updated": 1, "unchanged": 0, "userErrors": []}
     record = await crm.record("m1")
     assert (record.title, record.description, record.revision) == ("Viewing", "Bring the keys", 1)
     assert await crm.standing() == {"team": ["m0", "m1", "m2"]}
 
 
-async def test_activity_that_somebody_else_deletes_meanwhile_is_added_anew(crm: Crm, other: Conn) -> None:
+async def test_activity_that_somebody_else_deletes_meanwhile_is_added_anew(crm: Crm, dsn: str) -> None:
     await crm.push(said("m1", description="Bring the keys"))
-    transaction = other.transaction()
-    await transaction.start()
-    await other.execute("DELETE FROM activities WHERE account_id = $1", crm.seed.account_id)
-    push = asyncio.create_task(crm.push(said("m1")))
-    await until_somebody_waits(crm.seed.conn)
-    await transaction.commit()
+    async with another_writer(dsn) as other:
+        await other.execute("DELETE FROM activities WHERE account_id = $1", crm.seed.account_id)
+        push = asyncio.create_task(crm.push(said("m1")))
+        await until_somebody_waits(dsn)
     assert await push == {"created": 1, "updated": 0, "unchanged": 0, "userErrors": []}
     assert (await crm.record("m1")).description is None
 
@@ -79,17 +58,15 @@ LISTS = [("upsertUsers", "users"), ("upsertCalendars", "calendars"), ("setCalend
 
 @pytest.mark.parametrize(("mutation", "items"), LISTS)
 async def test_calls_that_wait_for_each_other_leave_polls_their_connections(
-    seed: Seed, service: Service, other: Conn, mutation: str, items: str
+    seed: Seed, service: Service, dsn: str, mutation: str, items: str
 ) -> None:
     url = await service.generate(seed.anna)
-    transaction = other.transaction()
-    await transaction.start()
-    await lock_account(other, seed.account_id)
-    calls = [asyncio.create_task(service.mutate(mutation, seed.anna, "", **{items: []})) for _ in range(20)]
-    await until_somebody_waits(seed.conn)
-    async with asyncio.timeout(10):
-        assert {(await service.poll(url)).status for _ in range(20)} == {200}
-    await transaction.rollback()
+    async with another_writer(dsn) as other:
+        await lock_account(other, seed.account_id)
+        calls = [asyncio.create_task(service.mutate(mutation, seed.anna, "", **{items: []})) for _ in range(20)]
+        await until_somebody_waits(dsn)
+        async with asyncio.timeout(10):
+            assert {(await service.poll(url)).status for _ in range(20)} == {200}
     assert await asyncio.gather(*calls) == [{"userErrors": []}] * 20
 
 
@@ -149,21 +126,19 @@ async def hang_up(crm: Crm, activities: list[Said], after: float) -> None:
     await crm.service.client.post("/graphql", json=body, headers=headers, timeout=ClientTimeout(after))
 
 
-async def test_connection_that_is_lost_in_the_middle_writes_nothing(crm: Crm, other: Conn) -> None:
+async def test_connection_that_is_lost_in_the_middle_writes_nothing(crm: Crm, dsn: str) -> None:
     """The database ends the writer's session while it waits: it is as if nothing had been sent."""
     await crm.push(said("m1"))
     before = await crm.rows()
-    transaction = other.transaction()
-    await transaction.start()
-    await other.execute("SELECT 1 FROM calendar_versions WHERE account_id = $1 FOR UPDATE", crm.seed.account_id)
-    call = {"activities": [said("m1", title="Signing"), said("m2")]}
-    body, headers = {"query": CALL, "variables": {"input": call}}, {"Authorization": f"Bearer {crm.key}"}
-    push = asyncio.create_task(crm.service.client.request("POST", "/graphql", json=body, headers=headers))
-    await until_somebody_waits(crm.seed.conn)
-    ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-    await crm.seed.conn.execute(ended)
-    answer = await push
-    await transaction.rollback()
+    async with another_writer(dsn) as other:
+        await other.execute("SELECT 1 FROM calendar_versions WHERE account_id = $1 FOR UPDATE", crm.seed.account_id)
+        call = {"activities": [said("m1", title="Signing"), said("m2")]}
+        body, headers = {"query": CALL, "variables": {"input": call}}, {"Authorization": f"Bearer {crm.key}"}
+        push = asyncio.create_task(crm.service.client.request("POST", "/graphql", json=body, headers=headers))
+        await until_somebody_waits(dsn)
+        ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        await crm.seed.conn.execute(ended)
+        answer = await push
     assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
     assert [error["extensions"] for error in (await answer.json())["errors"]] == [{"code": "UNAVAILABLE"}]
     assert await crm.rows() == before

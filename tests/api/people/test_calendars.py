@@ -4,7 +4,6 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
-import asyncpg
 import pytest
 
 from db.calendars import add_calendar
@@ -21,9 +20,9 @@ from tests.api.integrating import (
     refused,
     written,
 )
-from tests.db.test_versions import until_somebody_waits
 from tests.feed.subscription import stay_in_today, subscribe
 from tests.seed import NOW, Seed, Service, meeting, plant
+from tests.waiting import another_writer, until_somebody_waits
 
 LISTED = """
     query ($where: CalendarFilter, $first: Int, $after: String) {
@@ -126,14 +125,10 @@ async def test_same_key_of_the_crm_is_another_calendar_in_another_account(seed: 
 
 
 async def test_calendar_that_another_writer_adds_meanwhile_is_updated(seed: Seed, service: Service, dsn: str) -> None:
-    other = await asyncpg.connect(dsn)
-    transaction = other.transaction()
-    await transaction.start()
-    await add_calendar(other, seed.account_id, NOW, name="Rent", external_id="n")
-    call = asyncio.create_task(upsert(service, seed.anna, {"externalId": "n", "name": "Rentals"}))
-    await until_somebody_waits(dsn)
-    await transaction.commit()
-    await other.close()
+    async with another_writer(dsn) as other:
+        await add_calendar(other, seed.account_id, NOW, name="Rent", external_id="n")
+        call = asyncio.create_task(upsert(service, seed.anna, {"externalId": "n", "name": "Rentals"}))
+        await until_somebody_waits(dsn)
     assert await call == done(updated=1)
 
 

@@ -4,7 +4,6 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import asyncpg
 import pytest
 
 from db.users import add_user
@@ -20,9 +19,9 @@ from tests.api.integrating import (
     refused,
     written,
 )
-from tests.db.test_versions import until_somebody_waits
 from tests.feed.subscription import stay_in_today, subscribe
 from tests.seed import NOW, Seed, Service, meeting, plant
+from tests.waiting import another_writer, until_somebody_waits
 
 NODE = "externalId name email administrator active timeZone locale"
 LISTED = f"""
@@ -186,26 +185,20 @@ async def test_users_exchange_and_hand_on_their_addresses_in_one_call(seed: Seed
 
 
 async def test_address_that_another_writer_takes_meanwhile_is_refused(seed: Seed, service: Service, dsn: str) -> None:
-    other = await asyncpg.connect(dsn)
-    transaction = other.transaction()
-    await transaction.start()
-    await add_user(other, seed.account_id, NOW, name="Zoe", email="new@example.com")
-    call = asyncio.create_task(upsert(service, seed.anna, {"externalId": "n", "name": "N", "email": "NEW@example.com"}))
-    await until_somebody_waits(dsn)
-    await transaction.commit()
-    await other.close()
+    async with another_writer(dsn) as other:
+        await add_user(other, seed.account_id, NOW, name="Zoe", email="new@example.com")
+        call = asyncio.create_task(
+            upsert(service, seed.anna, {"externalId": "n", "name": "N", "email": "NEW@example.com"})
+        )
+        await until_somebody_waits(dsn)
     assert brief(await call) == [("EmailTaken", "users.0.email")]
 
 
 async def test_user_whom_another_writer_adds_meanwhile_is_updated(seed: Seed, service: Service, dsn: str) -> None:
-    other = await asyncpg.connect(dsn)
-    transaction = other.transaction()
-    await transaction.start()
-    await add_user(other, seed.account_id, NOW, name="Zoe", external_id="n")
-    call = asyncio.create_task(upsert(service, seed.anna, {"externalId": "n", "name": "N"}))
-    await until_somebody_waits(dsn)
-    await transaction.commit()
-    await other.close()
+    async with another_writer(dsn) as other:
+        await add_user(other, seed.account_id, NOW, name="Zoe", external_id="n")
+        call = asyncio.create_task(upsert(service, seed.anna, {"externalId": "n", "name": "N"}))
+        await until_somebody_waits(dsn)
     assert await call == done(updated=1)
 
 

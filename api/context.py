@@ -228,14 +228,14 @@ class Context:
         return Loader(partial(self._load_pages, page_user_calendars))
 
     @cached_property
-    def users(self) -> DataLoader[UUID, UserRecord | None]:
+    def users(self) -> Loader[UUID, UserRecord | None]:
         """A user of the caller's account."""
-        return DataLoader(self._load_users)
+        return Loader(self._load_users)
 
     @cached_property
-    def activity_calendars(self) -> DataLoader[UUID, list[CalendarRecord]]:
+    def activity_calendars(self) -> Loader[UUID, list[CalendarRecord]]:
         """The calendars that an activity stands in: a user's own ones, for a key that acts for nobody all."""
-        return DataLoader(self._load_activity_calendars)
+        return Loader(self._load_activity_calendars)
 
     async def _load_users(self, user_ids: Sequence[UUID]) -> list[UserRecord | None]:
         account_id = (await self.caller()).account_id

@@ -14,7 +14,9 @@ from api.http.protocol import SENT_ALWAYS
 from api.settings import Settings
 from api.webhooks.deliveries import Deliveries, DeliverySettings
 from api.webhooks.receivers import Receivers
-from db.pool import DatabaseUnreachableError, PatientPool, Pool, create_pool
+from db.pool import DatabaseUnreachableError, PatientPool, Pool, create_pool, hold
+from db.stamps import Stamps
+from feed.bodies import Bodies
 from feed.polls import PollLog, PollSettings
 from feed.rates import PollRates
 from feed.room import FeedLimits
@@ -37,13 +39,17 @@ def create_app(settings: Settings, dsn: str) -> web.Application:
     rates, polls = _rates(settings), PollLog(pool, _poll_settings(settings))
     notices = Notices(settings.notice_days, settings.settings_page_url)
     patient, bearers = PatientPool(pool, settings.patience_seconds), Bearers(settings)
+    stamps = Stamps(
+        partial(hold, dsn, settings.statement_cache_size), settings.patience_seconds, distributed=settings.distributed
+    )
     receivers = Receivers(keyring, parse_proxies(settings.webhook_networks))
     deliveries = Deliveries(pool, keyring, receivers, DeliverySettings())
     app = web.Application()
-    app.cleanup_ctx.append(lambda _: _open(pool, rates, polls, bearers, deliveries))
+    app.cleanup_ctx.append(lambda _: _open(pool, stamps, rates, polls, bearers, deliveries))
     app.on_response_prepare.append(partial(_add_headers, _sent(settings)))
     app.router.add_route("*", "/graphql", GraphQL(settings, bearers, pool, keyring, limits, network))
-    app.router.add_routes(FeedRoutes(patient, keyring, notices, limits, rates, polls, network).routes())
+    feeds = FeedRoutes(patient, stamps, Bodies(settings.cache_bytes), keyring, notices, limits, rates, polls, network)
+    app.router.add_routes(feeds.routes())
     app.router.add_get("/robots.txt", _robots)
     app.router.add_get("/healthz", _healthz)
     app.router.add_get("/readyz", partial(_readyz, PatientPool(pool, READY_SECONDS)))
@@ -71,9 +77,9 @@ async def _add_headers(headers: Mapping[str, str], _: web.Request, response: web
 
 
 async def _open(
-    pool: Pool, rates: PollRates, polls: PollLog, bearers: Bearers, deliveries: Deliveries
+    pool: Pool, stamps: Stamps, rates: PollRates, polls: PollLog, bearers: Bearers, deliveries: Deliveries
 ) -> AsyncIterator[None]:
-    async with pool, aclosing(rates), polls.running(), bearers.running(), deliveries.running():
+    async with pool, stamps.running(), aclosing(rates), polls.running(), bearers.running(), deliveries.running():
         yield
 
 

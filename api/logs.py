@@ -16,6 +16,8 @@ from gunicorn.glogging import Logger
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import Processor
 
+ACCESS = logging.getLogger("access")
+
 
 def configure_logs(level: str) -> None:
     """Send our own log and that of the libraries through one formatter."""
@@ -46,20 +48,17 @@ def _without_requests(record: logging.LogRecord) -> bool:
 
 
 class AccessLogger(AbstractAccessLogger):
-    """Logs the route's pattern in place of the path that was asked for."""
+    """Logs the route's pattern in place of the path that was asked for: polls, of which there are many, at DEBUG."""
 
     def log(self, request: BaseRequest, response: StreamResponse, time: float) -> None:
         resource = None
         with suppress(AssertionError):  # a malformed request was never matched
             resource = request.match_info.route.resource if isinstance(request, Request) else None
-        structlog.get_logger("access").info(
-            "request",
-            method=request.method,
-            route=resource.canonical if resource else None,
-            status=response.status,
-            octets=response.body_length,
-            ms=round(time * 1000, 1),
-        )
+        route = resource.canonical if resource else None
+        level = logging.DEBUG if route and route.startswith("/feeds/") else logging.INFO
+        if ACCESS.isEnabledFor(level):
+            said = {"status": response.status, "octets": response.body_length, "ms": round(time * 1000, 1)}
+            structlog.get_logger(ACCESS.name).log(level, "request", method=request.method, route=route, **said)
 
 
 class ProcessLogger(Logger):

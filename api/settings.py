@@ -116,8 +116,16 @@ class Settings(BaseSettings):
     )
     max_events: int = Field(5_000, ge=1, description="events in a feed; of a fuller one the far past is left out first")
     max_bytes: int = Field(5_000_000, ge=100_000, description="octets in a feed; likewise")
+    cache_bytes: int = Field(
+        100_000_000, ge=0, description="octets of feeds that each process keeps ready to be sent; 0: none"
+    )
     patience_seconds: float = Field(15, ge=0, le=300, description="seconds a poll waits for an unreachable database")
-    pool_size: int = Field(10, ge=1, description="connections to PostgreSQL for each process")
+    pool_size: int = Field(
+        10, ge=1, description="connections to PostgreSQL for each process, beside the one that polls are answered on"
+    )
+    distributed: bool = Field(
+        False, description="the database is distributed by account (Citus), so that each statement is about one account"
+    )
     statement_cache_size: int = Field(
         100, ge=0, description="prepared statements kept for each connection; 0 for PgBouncer before 1.21"
     )

@@ -1,14 +1,21 @@
-"""The gate: the one query that every poll asks."""
+"""The gate: what every poll asks, anew each time, and what tells that nothing of its last answer has changed."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from db.accounts import PolicyRecord
 from db.pool import Conn
+
+
+class LinkKey(NamedTuple):
+    """A link, by what its token says of it."""
+
+    account_id: UUID
+    link_id: UUID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,23 +54,44 @@ class Gate:
     user_changed_at: datetime
     account_changed_at: datetime | None
     changed_at: datetime  # when a subscriber could last see a change; a withdrawn calendar counts, or it would go back
+    stamp: bytes  # as long as the link has this one, nothing of all this has changed
 
 
-GATE = """
-    SELECT l.account_id, l.id AS link_id, l.user_id, l.calendar_id, l.key_id, l.generation, l.options,
+# Triggers move the times of a link, user (by what access they have, too) and account, and the versions of calendars,
+# with whatever is written to them. Versions only rise, so their sum tells of many calendars what each tells of itself.
+STAMP = "record_send(ROW (l.changed_at, u.changed_at, a.changed_at, t.version, t.changed_at)) AS stamp"
+STAMPED = """
+      JOIN accounts a ON a.account_id = {account}
+      JOIN users u ON u.account_id = {account} AND u.id = l.user_id
+      LEFT JOIN calendar_versions w ON w.account_id = {account} AND w.calendar_id = l.calendar_id
+     CROSS JOIN LATERAL (
+           SELECT coalesce(w.version, sum(v.version)::bigint) AS version,
+                  coalesce(w.changed_at, max(v.changed_at)) AS changed_at
+             FROM calendar_access x
+             JOIN calendar_versions v ON v.account_id = {account} AND v.calendar_id = x.calendar_id
+            WHERE l.calendar_id IS NULL AND x.account_id = {account} AND x.user_id = l.user_id) t"""
+# In two forms: of links of one account, as a database wants it that is distributed by account; and of any.
+STAMPS = f"""
+    SELECT l.id AS link_id, {STAMP}
+      FROM feed_links l {STAMPED.format(account="$1")}
+     WHERE l.account_id = $1 AND l.id = ANY ($2::uuid[])"""
+STAMPS_ACROSS_ACCOUNTS = f"""
+    SELECT l.id AS link_id, {STAMP}
+      FROM unnest($1::uuid[], $2::uuid[]) AS q (account_id, link_id)
+      JOIN feed_links l ON l.account_id = q.account_id AND l.id = q.link_id {STAMPED.format(account="q.account_id")}"""
+GATE = f"""
+    SELECT {STAMP}, l.account_id, l.id AS link_id, l.user_id, l.calendar_id, l.key_id, l.generation, l.options,
            l.style_revision, l.styled_at, u.time_zone, u.locale,
            a.feeds_disabled_at, a.most_links, a.longest_days, a.forced_detail, a.allowed_types, a.pauses_alarmed,
            coalesce(l.resets[$3 - 1], l.created_at) AS made_at, l.resets[$3] AS reset_at, l.grace_until,
            l.grace_generation, l.grace_key_id,
            l.paused_at, l.expires_at, l.revoked_at, u.deactivated_at, a.suspended_at,
-           s.lost_at, coalesce(s.ids, '{}') AS calendar_ids, coalesce(s.versions, '{}') AS calendar_versions,
-           coalesce(s.times, '{}') AS calendar_times,
+           s.lost_at, coalesce(s.ids, '{{}}') AS calendar_ids, coalesce(s.versions, '{{}}') AS calendar_versions,
+           coalesce(s.times, '{{}}') AS calendar_times,
            k.name AS calendar_name, k.color AS calendar_color,
            l.changed_at AS link_changed_at, u.changed_at AS user_changed_at, a.changed_at AS account_changed_at,
            greatest(l.changed_at, u.changed_at, a.changed_at, s.changed_at) AS changed_at
-      FROM feed_links l
-      JOIN accounts a ON a.account_id = $1
-      JOIN users u ON u.account_id = $1 AND u.id = l.user_id
+      FROM feed_links l {STAMPED.format(account="$1")}
       LEFT JOIN calendars k ON k.account_id = $1 AND k.id = l.calendar_id
      CROSS JOIN LATERAL (
            SELECT array_agg(c.id ORDER BY c.id) FILTER (WHERE x.withdrawn_at IS NULL AND c.deleted_at IS NULL) AS ids,
@@ -89,6 +117,19 @@ async def get_gate(conn: Conn, account_id: UUID, link_id: UUID, generation: int)
     values = dict(row)
     policy = PolicyRecord(**{field.name: values.pop(field.name) for field in fields(PolicyRecord)})
     return Gate(**{**values, "policy": policy, "options": read_options(values["options"])})
+
+
+async def list_stamps(conn: Conn, account_id: UUID, link_ids: Sequence[UUID]) -> dict[UUID, bytes]:
+    """The stamps of the account's links, by link; of those that there are."""
+    rows = await conn.fetch(STAMPS, account_id, link_ids)
+    return {row[0]: row[1] for row in rows}
+
+
+async def list_stamps_across_accounts(conn: Conn, links: Collection[LinkKey]) -> dict[UUID, bytes]:
+    """Likewise, of links of any account."""
+    account_ids, link_ids = [link.account_id for link in links], [link.link_id for link in links]
+    rows = await conn.fetch(STAMPS_ACROSS_ACCOUNTS, account_ids, link_ids)
+    return {row[0]: row[1] for row in rows}
 
 
 def read_options(text: str) -> dict[str, Any]:

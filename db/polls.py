@@ -36,9 +36,10 @@ class PollCount(NamedTuple):
     last_answer: Answer
 
     def plus(self, other: "PollCount") -> "PollCount":
-        last = max(self, other, key=lambda count: count.last_polled_at)
-        first_polled_at = min(self.first_polled_at, other.first_polled_at)
-        return last._replace(first_polled_at=first_polled_at, polls=self.polls + other.polls)
+        last = other if other.last_polled_at > self.last_polled_at else self
+        first = other if other.first_polled_at < self.first_polled_at else self
+        answered = (last.last_polled_at, self.polls + other.polls, last.last_status, last.last_answer)
+        return PollCount(first.first_polled_at, *answered)
 
 
 Counted = tuple[PollKey, PollCount]

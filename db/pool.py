@@ -57,6 +57,13 @@ def create_pool(dsn: str, max_size: int = 10, statement_cache_size: int = 100) -
     )
 
 
+async def hold(dsn: str, statement_cache_size: int = 100) -> "asyncpg.Connection[asyncpg.Record]":
+    """A connection like those of the pool, for one use that goes on as long as the process."""
+    return await asyncpg.connect(
+        dsn, timeout=CONNECT_TIMEOUT, command_timeout=COMMAND_TIMEOUT, statement_cache_size=statement_cache_size
+    )
+
+
 async def connect(dsn: str) -> "asyncpg.Connection[asyncpg.Record]":
     """A connection for a command. It prepares nothing that lasts, so it works behind PgBouncer too."""
     return await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT, statement_cache_size=0)

@@ -1,44 +1,51 @@
 """GET and HEAD /feeds/{token}/{name}.ics: the life of a poll, top to bottom.
 
-Token → rate → gate (one query) → notice, 410 or 304 → rows of one snapshot → body. Never 401 or 403, a redirect, a
-cookie, HTML, or an empty 200 that stands for a failure: calendar programs believe a 200 and drop what is not in it.
+Token → rate → gate (one query) → notice, 410 or 304 → body. Never 401 or 403, a redirect, a cookie, HTML, or an empty
+200 that stands for a failure: calendar programs believe a 200 and drop what is not in it.
 """
 
 import hashlib
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
+from functools import partial
 
 import structlog
 from aiohttp import web
+from cachetools import LRUCache
 
 from db.audit import Network
-from db.gate import Gate, get_gate
+from db.gate import Gate, LinkKey, get_gate
 from db.polls import Answer
 from db.pool import DatabaseUnreachableError, PatientPool
+from db.stamps import Stamps
+from feed.bodies import Bodies, Body
 from feed.body import feed_content, feed_octets, read_gate_feed
+from feed.clients import takes_gzip
 from feed.document import notice, pause_notice
-from feed.feeds import Feed, gate_feed
-from feed.policy import expiry
+from feed.feeds import gate_feed
 from feed.polls import PollLog
 from feed.rates import PollRates
 from feed.room import FeedLimits
-from feed.style import FORMAT, ZONES
+from feed.standing import GZIPPED, Standing, ended_at, is_current, standing
 from feed.tokens import FeedToken, Keyring
 from feed.urls import file_name
 from feed.words import words
 
 RETRY_AFTER_SECONDS = 60
-SECOND, MICROSECOND = timedelta(seconds=1), timedelta(microseconds=1)
-SETTLED = timedelta(minutes=1)  # longer than a write should take from its first change to its commit
+MOST_KNOWN = 20_000  # tokens of which is known where their links stood at their last poll
+PRIVATE = {"Cache-Control": "private, no-cache", "Vary": "Accept-Encoding"}
 
 log = structlog.get_logger()
 
 Answered = tuple[
     Answer | None, web.Response
 ]  # None: a token that opens nothing, so that there is no link to note it for
+
+
+class LinkEndedError(Exception):
+    """The link ended between the question whether it is open and the one for its feed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +56,24 @@ class Notices:
     page: str | None = None
 
 
+@dataclass(slots=True)
+class Known:
+    """A token that was verified, and where its link stood at its last poll."""
+
+    token: FeedToken
+    link: LinkKey
+    url: str  # tells it from the link's other URLs, and gives none of them away
+    standing: Standing | None = None
+
+
 class FeedRoutes:
     """The subscription route."""
 
     def __init__(
         self,
         pool: PatientPool,
+        stamps: Stamps,
+        bodies: Bodies,
         keyring: Keyring,
         notices: Notices,
         limits: FeedLimits,
@@ -63,12 +82,15 @@ class FeedRoutes:
         caller_network: Callable[[web.Request], Network | None],
     ) -> None:
         self._pool = pool
+        self._stamps = stamps
+        self._bodies = bodies
         self._keyring = keyring
         self._notices = notices
         self._limits = limits
         self._rates = rates
         self._polls = polls
         self._caller_network = caller_network
+        self._known: LRUCache[str, Known] = LRUCache(MOST_KNOWN)
 
     def routes(self) -> list[web.RouteDef]:
         paths = ("/feeds/{token}/{name}.ics", "/feeds/{token}.ics")  # the name is decoration: any name serves
@@ -76,51 +98,67 @@ class FeedRoutes:
 
     async def poll(self, request: web.Request) -> web.Response:
         network = self._caller_network(request)
-        token = self._keyring.verify(request.match_info["token"])
-        if token is None:
+        known = self._verified(request.match_info["token"])
+        if known is None:
             wait = await self._rates.unknown(network)
             return _limited(wait) if wait else _unknown()
-        answer, response = await self._answer_to(request, token)
+        answer, response = await self._answer_to(request, known)
         if answer:
-            said = (request.headers.get("User-Agent"), network, response.status, answer, datetime.now(UTC))
-            self._polls.note(token.account_id, token.link_id, *said, token.generation)
+            token, said = known.token, (request.headers.get("User-Agent"), network, response.status, answer)
+            self._polls.note(token.account_id, token.link_id, *said, datetime.now(UTC), token.generation)
         return response
 
-    async def _answer_to(self, request: web.Request, token: FeedToken) -> Answered:
+    def _verified(self, text: str) -> Known | None:
+        """The token, if it was signed with one of our keys."""
+        known = self._known.get(text)
+        if known is None and (token := self._keyring.verify(text)):
+            url = f"{token.link_id}.{token.generation}.{token.key_id}"
+            known = self._known[text] = Known(token, LinkKey(token.account_id, token.link_id), url)
+        return known
+
+    async def _answer_to(self, request: web.Request, known: Known) -> Answered:
         # By URL, not by link: who polls a dead one must not use up what the present one may be polled.
-        if wait := await self._rates.link(f"{token.link_id}.{token.generation}.{token.key_id}"):
+        if wait := await self._rates.link(known.url):
             return "LIMITED", _limited(wait)
         try:
-            return await self._answer(request, token)
+            return await self._answer(request, known)
         except DatabaseUnreachableError:
             return "UNAVAILABLE", _unavailable()
         except Exception as exc:  # whatever it is: a calendar program must get an answer that it can bear
             where = traceback.format_tb(exc.__traceback__)  # without the message, which may hold what a row says
-            log.error("poll failed", link_id=str(token.link_id), error=type(exc).__name__, where=where)
+            log.error("poll failed", link_id=str(known.token.link_id), error=type(exc).__name__, where=where)
             return "UNAVAILABLE", _unavailable()
 
-    async def _answer(self, request: web.Request, token: FeedToken) -> Answered:
-        gate = await self._pool.read(lambda conn: get_gate(conn, token.account_id, token.link_id, token.generation))
+    async def _answer(self, request: web.Request, known: Known) -> Answered:
+        token, stood = known.token, known.standing
+        if stood is None or await self._stamps.ask(known.link) != stood.stamp or datetime.now(UTC) >= stood.until:
+            gate = await self._pool.read(lambda conn: get_gate(conn, token.account_id, token.link_id, token.generation))
+            now = datetime.now(UTC)
+            if gate is None or not is_current(token, gate, now):
+                return None, _unknown()
+            if closed := self._closed(request, token, gate, now):
+                return closed
+            known.standing = stood = standing(token, gate, gate_feed(gate, now), self._limits, now)
+        gzipped = takes_gzip(request.headers.get("Accept-Encoding"), request.headers.get("User-Agent"))
+        if has_version(request, stood, datetime.now(UTC)):
+            return "UNCHANGED", web.Response(status=304, headers=_validators(stood, gzipped))
+        try:
+            body = await self._bodies.get(stood.tag, partial(self._make, token), gzipped=gzipped)
+        except LinkEndedError:
+            known.standing = None
+            return await self._answer(request, known)
+        return "CALENDAR", _feed(body, gzipped)
+
+    async def _make(self, token: FeedToken) -> Body:
+        """The body as it is now, which may be of a later version than the one that was asked for."""
         now = datetime.now(UTC)
-        if gate is None or not _is_current(token, gate, now):
-            return None, _unknown()
-        if closed := self._closed(request, token, gate, now):
-            return closed
-        feed = gate_feed(gate, now)
-        if _has_current(request, etag(gate, feed, self._limits), feed.changed_at, now):
-            return "UNCHANGED", web.Response(status=304, headers=self._validators(gate, feed, now))
         found = await self._pool.read(lambda conn: read_gate_feed(conn, token, now))
         if found is None or found[0].paused_at or ended_at(token, found[0], now):
-            return await self._answer(request, token)  # it ended between the two questions
+            raise LinkEndedError
         gate, rows = found
         content = await feed_content(rows, self._pool.pool, self._limits)
-        validators = self._validators(gate, rows.feed, now)
-        return "CALENDAR", _calendar(feed_octets(content, self._limits), rows.feed.name, validators)
-
-    def _validators(self, gate: Gate, feed: Feed, now: datetime) -> dict[str, str]:
-        tag, modified = etag(gate, feed, self._limits), last_modified(feed.changed_at, now)
-        dates = {"Last-Modified": format_datetime(modified, usegmt=True)}
-        return {"ETag": f'"{tag}"', **dates, "Cache-Control": "private, no-cache"}
+        version = standing(token, gate, rows.feed, self._limits, now)
+        return Body(version, rows.feed.name, feed_octets(content, self._limits))
 
     def _closed(self, request: web.Request, token: FeedToken, gate: Gate, now: datetime) -> Answered | None:
         """What a link without a feed serves. One that ended: the notice for some days, then 410, as an error leaves
@@ -130,104 +168,49 @@ class FeedRoutes:
         if ended := ended_at(token, gate, now):
             if now - ended >= timedelta(days=self._notices.days):
                 return "GONE", _gone()
-            return "NOTICE", _notice(request, notice(gate.link_id, ended, say, page), now)
+            return "NOTICE", _notice(request, notice(gate.link_id, ended, say, page))
         if gate.paused_at:
-            return "NOTICE", _notice(request, pause_notice(gate.link_id, gate.paused_at, say, page), now)
+            return "NOTICE", _notice(request, pause_notice(gate.link_id, gate.paused_at, say, page))
         return None
 
 
-def ended_at(token: FeedToken, gate: Gate, now: datetime) -> datetime | None:
-    """Since when this token opens nothing any more; None while it does, or does so again once its link is resumed.
-
-    Only an expiry and a grace lie in the future: what else was written ends the link at once, whatever the clock of its
-    writer.
-    """
-    ends = [gate.revoked_at, gate.deactivated_at, gate.suspended_at, gate.policy.feeds_disabled_at]
-    ends.append(_expired_at(gate, now))
-    if token.generation < gate.generation and not _in_grace(token, gate, now):
-        ends.append(_grace_until(token, gate) or gate.reset_at)
-    if gate.calendar_id and not gate.calendar_ids:
-        ends.append(gate.lost_at or gate.user_changed_at)
-    return min(filter(None, ends), default=None)
-
-
-def _expired_at(gate: Gate, now: datetime) -> datetime | None:
-    """When the URL's time was over. A lifetime that the policy sets ends none before it was set: all see the notice."""
-    expires_at = expiry(gate.policy, gate.made_at, gate.expires_at)
-    if expires_at is None or expires_at > now:
-        return None
-    return expires_at if expires_at == gate.expires_at else max(expires_at, gate.account_changed_at or expires_at)
-
-
-def etag(gate: Gate, feed: Feed, limits: FeedLimits) -> str:
-    """Changes with everything that the body is made of: link, user, account, the day, and the calendars' versions.
-
-    A version's time stands beside its number: a database that was restored gives the same number to other content.
-    """
-    changed = (gate.link_changed_at, gate.user_changed_at, gate.account_changed_at)
-    content = (FORMAT, ZONES, changed, feed.style.window.today, limits)
-    calendars = (gate.calendar_ids, gate.calendar_versions, gate.calendar_times)
-    return hashlib.sha256(repr((gate.link_id, content, calendars)).encode()).hexdigest()[:32]
-
-
-def last_modified(changed_at: datetime, now: datetime) -> datetime:
-    """The whole second that ends with or after the change once that has settled, before then one before the change.
-
-    A change becomes visible when it is committed, which is later than its time: a poll may see a later change of
-    another calendar first. So a date is given that no later poll can match until every write of that time is done.
-    """
-    second = (changed_at - MICROSECOND).replace(microsecond=0) + SECOND
-    return second if second + SETTLED <= now else min(second - SECOND, now.replace(microsecond=0))
-
-
-def _is_current(token: FeedToken, gate: Gate, now: datetime) -> bool:
-    """Whether the link had this generation, and, if that serves, was on the key that signed it.
-
-    Without this, whoever holds an old key of the ring could sign tokens of links that have moved to a newer one.
-    """
-    if token.generation == gate.generation:
-        return token.key_id == gate.key_id
-    if _in_grace(token, gate, now):
-        return token.key_id == gate.grace_key_id
-    return 1 <= token.generation < gate.generation
-
-
-def _grace_until(token: FeedToken, gate: Gate) -> datetime | None:
-    """Until when the token's generation serves though a reset has ended it; None: there was no grace, or it is over
-    with another reset.
-    """
-    return gate.grace_until if token.generation == gate.generation - 1 == gate.grace_generation else None
-
-
-def _in_grace(token: FeedToken, gate: Gate, now: datetime) -> bool:
-    until = _grace_until(token, gate)
-    return until is not None and now < until
-
-
-def _has_current(request: web.Request, tag: str, changed_at: datetime, now: datetime) -> bool:
+def has_version(request: web.Request, version: Standing, now: datetime) -> bool:
     """Whether the client has this version: by ETag if it sent any, else by date (RFC 9110, section 13.2.2)."""
-    if request.if_none_match is not None:
-        return any(known.value in (tag, "*") for known in request.if_none_match)
+    if sent := request.headers.get("If-None-Match"):
+        return sent in version.etags or _matches(request, version.tag, version.tag + GZIPPED)
     try:
         since = request.if_modified_since
     except (ValueError, OverflowError):  # a date like no other is as good as none (RFC 9110, section 13.1.3)
         return False
-    return since is not None and changed_at <= since <= now
+    return since is not None and version.changed_at <= since <= now
 
 
-def _notice(request: web.Request, body: bytes, now: datetime) -> web.Response:
+def _matches(request: web.Request, *tags: str) -> bool:
+    return any(known.value in (*tags, "*") for known in request.if_none_match or ())
+
+
+def _notice(request: web.Request, body: bytes) -> web.Response:
     """It has no Last-Modified: a program that goes by dates alone must not take it for the feed that it had."""
     tag = hashlib.sha256(body).hexdigest()[:32]
-    validators = {"ETag": f'"{tag}"', "Cache-Control": "private, no-cache"}
-    if request.if_none_match and _has_current(request, tag, now, now):
-        return web.Response(status=304, headers=validators)
-    return _calendar(body, None, validators)
+    headers = {"ETag": f'"{tag}"', **PRIVATE}
+    if _matches(request, tag):
+        return web.Response(status=304, headers=headers)
+    return _calendar(body, None, headers)
 
 
-def _calendar(body: bytes, calendar_name: str | None, validators: dict[str, str]) -> web.Response:
+def _feed(body: Body, gzipped: bool) -> web.Response:
+    encoding = {"Content-Encoding": "gzip"} if gzipped else {}
+    return _calendar(body.octets, body.name, {**_validators(body.standing, gzipped), **encoding})
+
+
+def _validators(version: Standing, gzipped: bool) -> Mapping[str, str]:
+    return {"ETag": version.etags[gzipped], "Last-Modified": version.modified, **PRIVATE}
+
+
+def _calendar(octets: bytes, calendar_name: str | None, validators: Mapping[str, str]) -> web.Response:
     disposition = f'inline; filename="{file_name(calendar_name)}"'
     headers = {**validators, "Content-Type": "text/calendar; charset=utf-8", "Content-Disposition": disposition}
-    return web.Response(body=body, headers=headers)
+    return web.Response(body=octets, headers=headers)
 
 
 def _unknown() -> web.Response:

@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
+import asyncpg
 from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient, TestServer
 from pydantic import SecretStr
@@ -26,8 +28,10 @@ from db.calendars import add_calendar, grant_access
 from db.fragments import Selection
 from db.ids import new_id
 from db.keys import add_api_key
-from db.pool import Conn, PatientPool, Pool, create_pool
+from db.pool import Conn, PatientPool, Pool, create_pool, hold
+from db.stamps import Stamps
 from db.users import UserRecord, add_user
+from feed.bodies import Bodies
 from feed.feeds import user_feed
 from feed.polls import PollLog, PollSettings
 from feed.rates import PollRates
@@ -201,6 +205,11 @@ class CountingPool(PatientPool):
 
         return await super().read(logged)
 
+    async def hold(self, dsn: str) -> "asyncpg.Connection[asyncpg.Record]":
+        conn = await hold(dsn)
+        conn.add_query_logger(lambda record: self.sent.append(record.query))
+        return conn
+
 
 class InterruptedPool(PatientPool):
     """Lets another writer commit a statement before its second read."""
@@ -231,18 +240,23 @@ async def running_service(dsn: str, before_second_read: str | None = None, **sai
         async with _client(create_app(settings(**said), dsn)) as client:
             yield Service(client)
         return
-    async with create_pool(dsn) as pool, feeds_alone(InterruptedPool(pool, before_second_read)) as service:
-        yield service
+    async with create_pool(dsn) as pool:
+        interrupted = InterruptedPool(pool, before_second_read)
+        async with feeds_alone(interrupted, partial(hold, dsn)) as service:
+            yield service
 
 
 @asynccontextmanager
-async def feeds_alone(pool: PatientPool) -> AsyncIterator[Service]:
-    """The feed route over a pool of the test's own."""
-    app = web.Application()
+async def feeds_alone(
+    pool: PatientPool, connect: Callable[[], Awaitable["asyncpg.Connection[asyncpg.Record]"]]
+) -> AsyncIterator[Service]:
+    """The feed route over connections of the test's own."""
+    app, stamps = web.Application(), Stamps(connect, patience=15)
     keyring, rates, polls = Keyring.parse(SECRET_KEY), PollRates(0, 0, None), PollLog(pool.pool, PollSettings())
-    routes = FeedRoutes(pool, keyring, Notices(), FeedLimits(), rates, polls, lambda _: None)
+    bodies = Bodies(0)
+    routes = FeedRoutes(pool, stamps, bodies, keyring, Notices(), FeedLimits(), rates, polls, lambda _: None)
     app.add_routes(routes.routes())
-    async with _client(app) as client:
+    async with stamps.running(), _client(app) as client:
         yield Service(client)
 
 

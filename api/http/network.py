@@ -1,5 +1,6 @@
 """From where somebody calls: a network, /24 or /48, enough for an audit and a limit, too little to follow a person."""
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from aiohttp import hdrs
@@ -18,8 +19,13 @@ def caller_network(request: BaseRequest, proxies: tuple[Network, ...]) -> Networ
 
     Whatever a stranger wrote into X-Forwarded-For stands to the left of what our proxies added, and is never reached.
     """
-    caller = _address(request.remote or "")
-    hops = ",".join(request.headers.getall(hdrs.X_FORWARDED_FOR, [])).split(",")
+    forwarded = request.headers.getall(hdrs.X_FORWARDED_FOR, ()) if proxies else ()
+    return _network(request.remote or "", ",".join(forwarded), proxies)
+
+
+@lru_cache(4_096)
+def _network(peer: str, forwarded: str, proxies: tuple[Network, ...]) -> Network | None:
+    caller, hops = _address(peer), forwarded.split(",")
     while caller and hops and any(caller in proxy for proxy in proxies):
         before = _address(hops.pop())
         if before is None:

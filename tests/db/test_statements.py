@@ -36,10 +36,10 @@ MODULES: list[ModuleType] = [
     access, accounts, activities, audit, calendars, deliveries, fragments, gate, keys, links, placements, polls, users,
     webhooks,
 ]  # fmt: skip
-# A command's, and of those who deliver, over all accounts; and what finds a bearer token's account.
+# A command's, of those who deliver, and of polls of one moment, over all accounts; and what finds a token's account.
 OPERATORS_OWN = {
     "list_accounts", "lock_accounts", "count_key_links", "count_key_webhooks", "list_accounts_called",
-    "list_due_webhooks", "list_webhook_accounts",
+    "list_due_webhooks", "list_webhook_accounts", "list_stamps_across_accounts",
 }  # fmt: skip
 
 RENDERED = fragments.SelectedActivity(
@@ -166,6 +166,10 @@ CALLS: dict[str, Callable[[Seed], Awaitable[object]]] = {
     "select_activities": lambda s: fragments.select_activities(s.conn, s.selection(s.own), left_out=True),
     "save_fragments": lambda s: fragments.save_fragments(s.conn, s.account_id, [RENDERED], NOW.date()),
     "delete_stale_fragments": lambda s: fragments.delete_stale_fragments(s.conn, s.account_id, [uuid4()], NOW.date()),
+    "list_stamps": lambda s: gate.list_stamps(s.conn, s.account_id, [uuid4()]),
+    "list_stamps_across_accounts": lambda s: gate.list_stamps_across_accounts(
+        s.conn, [gate.LinkKey(s.account_id, uuid4())]
+    ),
     "get_gate": lambda s: gate.get_gate(s.conn, s.account_id, uuid4(), 1),
     "list_links": lambda s: links.list_links(s.conn, s.account_id, s.anna.id),
     "count_links": lambda s: links.count_links(s.conn, s.account_id, s.anna.id),

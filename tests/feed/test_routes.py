@@ -1,20 +1,25 @@
 """The life of a poll, over real HTTP and a real database."""
 
 import asyncio
+import gzip
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
+from functools import partial
 
 import asyncpg
 import pytest
+from aiohttp import ClientSession
 from ical.calendar_stream import IcsCalendarStream
+from yarl import URL
 
 from db.calendars import grant_access
 from db.fragments import save_fragments, select_activities
-from db.gate import GATE
+from db.gate import GATE, STAMPS_ACROSS_ACCOUNTS
 from db.pool import create_pool
-from feed.routes import last_modified
+from feed.standing import last_modified
 from feed.tokens import FeedToken, Keyring
 from tests.feed.subscription import DAY, stay_in_today
 from tests.seed import (
@@ -57,7 +62,7 @@ def is_notice(body: str) -> bool:
 
 async def test_poll_gives_the_calendar(seed: Seed, service: Service) -> None:
     await seed.write(meeting())
-    answer = await service.poll(await service.generate(seed.anna, seed.own))
+    answer = await service.poll(await service.generate(seed.anna, seed.own), Accept_Encoding="identity")
     assert answer.status == 200
     assert titles(await answer.text()) == ["Viewing"]
     expected = {
@@ -145,6 +150,55 @@ async def age(seed: Seed, changed: datetime) -> None:
 
 def http_date(moment: datetime) -> str:
     return format_datetime(moment, usegmt=True)
+
+
+OUTLOOK = "Microsoft Office/16.0 (Windows NT 10.0; Microsoft Outlook 16.0.17328; Pro)"
+
+
+async def raw(url: URL, **headers: str) -> tuple[int, Mapping[str, str], bytes]:
+    """An answer as it came, not decompressed."""
+    async with ClientSession(auto_decompress=False) as session:
+        async with session.get(
+            url, headers={name.replace("_", "-"): value for name, value in headers.items()}
+        ) as answer:
+            return answer.status, answer.headers, await answer.read()
+
+
+async def test_gzip_is_sent_when_asked_for_with_an_etag_of_its_own(seed: Seed, service: Service) -> None:
+    await seed.write(*(meeting(f"m{n}") for n in range(50)))
+    url = service.client.make_url(await service.generate(seed.anna, seed.own))
+    _, plain, octets = await raw(url, Accept_Encoding="identity")
+    _, zipped, zipped_octets = await raw(url, Accept_Encoding="br, gzip;q=0.8")
+    assert "Content-Encoding" not in plain
+    assert (zipped["Content-Encoding"], int(zipped["Content-Length"])) == ("gzip", len(zipped_octets))
+    assert gzip.decompress(zipped_octets) == octets
+    assert len(zipped_octets) * 5 < len(octets)
+    assert zipped["ETag"] == plain["ETag"][:-1] + '-gzip"'
+    assert [headers["Vary"] for headers in (plain, zipped)] == ["Accept-Encoding"] * 2
+    assert zipped["Last-Modified"] == plain["Last-Modified"]
+
+
+@pytest.mark.parametrize(
+    ("accepted", "user_agent"),
+    [("", "curl/8.0"), ("deflate, br", "curl/8.0"), ("gzip;q=0", "curl/8.0"), ("gzip; q=0.000", "curl/8.0"),
+     ("gzip", OUTLOOK), ("gzip", "Microsoft.Exchange/15.20"), ("gzip", "MSFT-WIN-3/10.0")],
+)  # fmt: skip
+async def test_gzip_is_not_sent_unasked_nor_to_who_may_fail_on_it(
+    seed: Seed, service: Service, accepted: str, user_agent: str
+) -> None:
+    url = service.client.make_url(await service.generate(seed.anna, seed.own))
+    _, headers, octets = await raw(url, Accept_Encoding=accepted, User_Agent=user_agent)
+    assert "Content-Encoding" not in headers
+    assert octets.startswith(b"BEGIN:VCALENDAR")
+
+
+async def test_what_a_client_has_in_either_encoding_is_not_sent_again(seed: Seed, service: Service) -> None:
+    url = service.client.make_url(await service.generate(seed.anna, seed.own))
+    tags = {accepted: (await raw(url, Accept_Encoding=accepted))[1]["ETag"] for accepted in ("identity", "gzip")}
+    for accepted, asked in tags.items():
+        for tag in (*tags.values(), f"W/{tags['gzip']}", f'"other", {tags["identity"]}'):
+            status, headers, _ = await raw(url, Accept_Encoding=accepted, If_None_Match=tag)
+            assert (status, headers["ETag"]) == (304, asked)
 
 
 async def test_etag_goes_before_date(seed: Seed, service: Service) -> None:
@@ -239,13 +293,15 @@ async def test_304_sends_one_statement_and_garbage_none(seed: Seed, dsn: str, se
     tag = (await service.poll(url)).headers["ETag"]
     async with create_pool(dsn) as pool:
         counting = CountingPool(pool)
-        async with feeds_alone(counting) as alone:
+        async with feeds_alone(counting, partial(counting.hold, dsn)) as alone:
             assert (await alone.poll("/feeds/cf1_garbage.ics")).status == 404
             assert counting.sent == []
+            assert (await alone.poll(url, If_None_Match=tag)).status == 304  # the first asks the gate itself
+            assert counting.sent[-1] == GATE
             assert (await alone.poll(url, If_None_Match=tag)).status == 304
             counting.sent.clear()  # a new connection asks for the names of types, once
             assert (await alone.poll(url, If_None_Match=tag)).status == 304
-    assert counting.sent == [GATE]
+    assert counting.sent == [STAMPS_ACROSS_ACCOUNTS]
 
 
 CHANGES = {
@@ -393,6 +449,17 @@ async def test_link_expires_at_its_moment_and_not_before(seed: Seed, service: Se
     url = await service.generate(seed.anna, seed.own)
     await seed.conn.execute("UPDATE feed_links SET expires_at = $1", datetime.now(UTC) + HOUR)
     assert titles(await (await service.poll(url)).text()) == ["Viewing"]
+
+
+async def test_link_ends_at_its_moment_though_nothing_is_written_then(seed: Seed, service: Service) -> None:
+    url = await service.generate(seed.anna)
+    expires_at = datetime.now(UTC) + timedelta(seconds=1)
+    await seed.conn.execute("UPDATE feed_links SET expires_at = $1", expires_at)
+    assert not is_notice(await (await service.poll(url)).text())
+    assert not is_notice(await (await service.poll(url)).text())
+    while datetime.now(UTC) <= expires_at:
+        await asyncio.sleep(0.05)
+    assert is_notice(await (await service.poll(url)).text())
 
 
 async def test_access_deleted_by_sql_ends_the_link(seed: Seed, service: Service) -> None:
@@ -586,14 +653,15 @@ async def test_feed_of_which_only_a_few_cannot_be_rendered_and_nothing_else_is_t
         assert (answer.status, titles(await answer.text())) == (200, ["Nothing planned"])
 
 
-async def test_stored_fragments_are_what_is_served(seed: Seed, service: Service) -> None:
+async def test_stored_fragments_are_what_is_served(seed: Seed, dsn: str, service: Service) -> None:
     await seed.write(meeting())
     url = await service.generate(seed.anna, seed.own)
     rendered = await (await service.poll(url)).read()
     stored = await seed.conn.fetchval("SELECT ics FROM fragments")
     assert all(line in rendered for line in stored.splitlines())
     await seed.conn.execute("UPDATE fragments SET ics = $1", stored.replace(b"Viewing", b"From the store"))
-    assert titles(await (await service.poll(url)).text()) == ["From the store"]
+    async with running_service(dsn) as other:  # without the body in its memory
+        assert titles(await (await other.poll(url)).text()) == ["From the store"]
 
 
 async def test_activity_that_cannot_be_rendered_is_left_out_and_breaks_nothing(

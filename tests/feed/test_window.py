@@ -15,7 +15,7 @@ from db.activities import Activity
 from db.fragments import select_activities
 from feed.feeds import gate_feed
 from feed.room import FeedLimits
-from feed.routes import etag
+from feed.standing import version_tag
 from feed.window import FIRST_DAY, LAST_DAY, When, Window, zone_of
 from tests.feed.subscription import BERLIN, DAY, gate_of, octets_at, parts, state, subscribe, titled
 from tests.seed import HOUR, Seed, Service, meeting, task
@@ -216,7 +216,7 @@ async def test_validators_move_with_the_users_midnight_and_at_no_other_time(
     gate, midnight = await gate_of(seed.conn, link), at("UTC", begins)
     hours = [midnight - TICK, *(midnight + n * HOUR / 2 for n in range(46)), midnight + 30 * HOUR]
     feeds = [gate_feed(gate, now) for now in hours]
-    tags = [etag(gate, feed, FeedLimits()) for feed in feeds]
+    tags = [version_tag(gate, feed, FeedLimits()) for feed in feeds]
     assert len({tags[0], tags[1], tags[-1]}) == 3
     assert set(tags[1:-1]) == {tags[1]}
     assert {feed.changed_at for feed in feeds[1:-1]} == {midnight}

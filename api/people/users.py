@@ -62,7 +62,8 @@ class UserInput:
         "Whether the user may manage the links of others in the account. By default false."
     )
     active: strawberry.Maybe[bool | None] = given(
-        "False deactivates the user: their links are dead at once. True activates them again. By default true."
+        "False deactivates the user: their links are dead at once. Nothing happens where there is no such user and no"
+        " name is given. True activates them again. By default true."
     )
     time_zone: strawberry.Maybe[TimeZone | None] = given("The zone in which the user's days begin. By default UTC.")
     locale: strawberry.Maybe[str | None] = given(
@@ -183,11 +184,16 @@ async def _writes(conn: Conn, account_id: UUID, items: Sequence[Item], now: date
     """What becomes of each user; those that are there are locked."""
     ids = [item.external_id for item in items if not external_id_error(item.external_id)]
     there = {user.external_id: user for user in await lock_users(conn, account_id, ids)}
-    before = [there.get(item.external_id) for item in items]
-    return [
-        Write(item, user, _written(user or _blank(account_id, item.external_id, now), item, now))
-        for item, user in zip(items, before, strict=True)
-    ]
+    return [_write(there.get(item.external_id), account_id, item, now) for item in items]
+
+
+def _write(user: UserRecord | None, account_id: UUID, item: Item, now: datetime) -> Write[UserRecord]:
+    if user:
+        return Write(item, user, _written(user, item, now))
+    blank = _blank(account_id, item.external_id, now)
+    if item.said.get("active") is False and not item.is_named:
+        return Write(item, blank, blank)  # nobody is there to be deactivated
+    return Write(item, None, _written(blank, item, now))
 
 
 def _blank(account_id: UUID, external_id: str, now: datetime) -> UserRecord:

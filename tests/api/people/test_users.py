@@ -96,6 +96,18 @@ async def test_same_call_again_changes_nothing(seed: Seed, service: Service) -> 
     assert (await link.poll()).headers["ETag"] == tag
 
 
+async def test_unknown_user_without_a_name_is_deactivated_by_doing_nothing(seed: Seed, service: Service) -> None:
+    before = await written(seed.conn)
+    gone = {"externalId": "gone", "active": False}
+    other = gone | {"externalId": "other", "email": "ben@example.com"}
+    assert await upsert(service, seed.anna, gone, other) == done(unchanged=2)
+    assert await written(seed.conn) == before
+    assert await upsert(service, seed.anna, gone | {"name": "Cleo"}) == done(created=1)
+    assert [(user["name"], user["active"]) for user in await listed(service, seed.anna, externalIds=["gone"])] == [
+        ("Cleo", False)
+    ]
+
+
 async def test_call_without_users_does_nothing(seed: Seed, service: Service) -> None:
     assert await upsert(service, seed.anna) == done()
 

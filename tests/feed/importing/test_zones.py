@@ -43,9 +43,10 @@ def test_a_zone_is_found_by_its_name(tzid: str, name: str) -> None:
     assert moment(tzid, "20260302T100000")[1] == name
 
 
-def test_a_zone_without_definition_or_name_is_refused() -> None:
-    assert refusal("DTSTART;TZID=Customized Time Zone:20240426T140000") == (
-        "DTSTART: time zone Customized Time Zone is unknown: give its definition (VTIMEZONE) or an IANA name"
+@pytest.mark.parametrize("tzid", ["Customized Time Zone", "localtime", "Factory"])
+def test_a_zone_without_definition_or_name_is_refused(tzid: str) -> None:
+    assert refusal(f"DTSTART;TZID={tzid}:20240426T140000") == (
+        f"DTSTART: time zone {tzid} is unknown: give its definition (VTIMEZONE) or an IANA name"
     )
 
 

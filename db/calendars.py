@@ -110,12 +110,16 @@ async def page_user_calendars(
     return found
 
 
-async def find_calendars(conn: Conn, account_id: UUID, external_ids: Sequence[str]) -> dict[str, UUID]:
-    """The ids of those of them that are there and not deleted, by external id."""
+async def find_calendars(
+    conn: Conn, account_id: UUID, external_ids: Sequence[str], deleted_too: Sequence[str]
+) -> dict[str, UUID]:
+    """The ids of those of them that are there, by external id; deleted ones only of `deleted_too`."""
     sql = """
         SELECT c.external_id, c.id FROM calendars c
-         WHERE c.account_id = $1 AND c.external_id = ANY ($2::text[]) AND c.deleted_at IS NULL"""
-    return {row["external_id"]: row["id"] for row in await conn.fetch(sql, account_id, list(external_ids))}
+         WHERE c.account_id = $1 AND c.external_id = ANY ($2::text[])
+           AND (c.deleted_at IS NULL OR c.external_id = ANY ($3::text[]))"""
+    rows = await conn.fetch(sql, account_id, list(external_ids), list(deleted_too))
+    return {row["external_id"]: row["id"] for row in rows}
 
 
 async def lock_calendars(conn: Conn, account_id: UUID, external_ids: Sequence[str]) -> list[CalendarRecord]:

@@ -27,7 +27,8 @@ class CalendarAccessInput:
     calendar_external_id: str = strawberry.field(description="The CRM's own key of the calendar.")
     user_external_ids: list[str] = strawberry.field(
         description="The CRM's own keys of all users who may see it, deactivated ones too: they see it once they are"
-        " active. Whoever is not named may see it no more, also users without a key of the CRM, who cannot be named."
+        " active. Whoever is not named may see it no more, also users without a key of the CRM, who cannot be named. To"
+        " name nobody is no error where the calendar is deleted, or never was."
     )
 
 
@@ -64,7 +65,8 @@ async def set_calendar_access(info: Info, input: SetInput) -> SetCalendarAccessP
         await name_actor(conn, caller.actor)
         await lock_account(conn, caller.account_id)
         ids = [item.calendar_external_id for item in input.calendars]
-        calendars = await find_calendars(conn, caller.account_id, _keys(ids))
+        ended = [item.calendar_external_id for item in input.calendars if not item.user_external_ids]
+        calendars = await find_calendars(conn, caller.account_id, _keys(ids), _keys(ended))
         users = await find_users(conn, caller.account_id, _keys(named))
         wrong_ids = id_errors(ids, "calendars", "calendarExternalId")
         refuse([*wrong_ids, *_unknown(input.calendars, calendars, users)])
@@ -99,7 +101,8 @@ def _unknown(
     no_user = "There is no such user in your account: write them with `upsertUsers` first."
     for place, item in enumerate(items):
         path = ["calendars", str(place)]
-        if item.calendar_external_id not in calendars and not external_id_error(item.calendar_external_id):
+        is_missed = item.user_external_ids and item.calendar_external_id not in calendars
+        if is_missed and not external_id_error(item.calendar_external_id):
             yield CalendarNotFound(message=no_calendar, path=[*path, "calendarExternalId"])
         for number, external_id in enumerate(item.user_external_ids):
             if external_id not in users:

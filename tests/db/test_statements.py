@@ -158,7 +158,7 @@ CALLS: dict[str, Callable[[Seed], Awaitable[object]]] = {
         s.conn, s.account_id, calendars.WantedCalendars(visible_to=s.anna.id), 9, uuid4()
     ),
     "page_user_calendars": lambda s: calendars.page_user_calendars(s.conn, s.account_id, [s.anna.id], 9, uuid4()),
-    "find_calendars": lambda s: calendars.find_calendars(s.conn, s.account_id, ["c1"]),
+    "find_calendars": lambda s: calendars.find_calendars(s.conn, s.account_id, ["c1", "c2"], ["c2"]),
     "lock_calendars": lambda s: calendars.lock_calendars(s.conn, s.account_id, ["c1"]),
     "save_calendars": lambda s: calendars.save_calendars(s.conn, s.account_id, [], NOW),
     "add_calendar": lambda s: calendars.add_calendar(s.conn, s.account_id, NOW, name="Other"),

@@ -85,6 +85,17 @@ async def test_calendar_that_is_not_named_keeps_its_access(seed: Seed, service: 
     assert await viewers(service, seed.anna) == {"own": ["Anna Müller"], "team": []}
 
 
+async def test_access_to_a_calendar_that_is_gone_may_be_withdrawn(seed: Seed, service: Service) -> None:
+    other = await plant(seed.conn, "Blackwood Investigations")
+    await seed.conn.execute("UPDATE calendars SET external_id = 'theirs' WHERE id = $1", other.team)
+    await seed.conn.execute("UPDATE calendars SET deleted_at = now() WHERE id = $1", seed.team)
+    for counts in (done(withdrawn=2), done()):
+        assert await set_access(service, seed.anna, team=[], theirs=[], never=[]) == counts
+    await seed.conn.execute("UPDATE calendars SET deleted_at = NULL WHERE id = $1", seed.team)
+    assert await viewers(service, seed.anna) == {"own": ["Anna Müller"], "team": []}
+    assert (await viewers(service, other.anna))["theirs"] == ["Anna Müller", "Ben Okafor"]
+
+
 async def test_deactivated_user_may_be_named_and_is_told(seed: Seed, service: Service) -> None:
     await seed.conn.execute("UPDATE users SET deactivated_at = now() WHERE id = $1", seed.ben.id)
     assert await set_access(service, seed.anna, own=["ben"], team=["ben"]) == done(granted=1, withdrawn=2, unchanged=1)
@@ -121,7 +132,7 @@ async def test_unknown_users_and_calendars_are_named_by_their_paths(seed: Seed, 
     items = [
         {"calendarExternalId": "team", "userExternalIds": ["anna", "theirs", "x\x00", "ben"]},
         {"calendarExternalId": "theirs", "userExternalIds": ["anna"]},
-        {"calendarExternalId": "own", "userExternalIds": []},
+        {"calendarExternalId": "own", "userExternalIds": ["anna"]},
         {"calendarExternalId": "team", "userExternalIds": []},
         {"calendarExternalId": " ", "userExternalIds": ["\ud800"]},
     ]

@@ -10,7 +10,7 @@ from strawberry.utils.str_converters import to_camel_case
 
 from api.activities.inputs import MOST_EXCEPTIONS, OccurrenceOverrideInput, RecurrenceInput
 from api.activities.values import Mistakes, check_whole, read_time, said_values, statuses
-from api.errors import ItemRepeated
+from api.errors import ItemRepeated, Refused, TooManyItems
 from api.texts import text_error
 from db.activities import Activity
 from feed.importing.recurrence import Override, recurrence
@@ -56,13 +56,13 @@ def moved_series(kept: Kept, activity: Activity, before: Activity, mistakes: Mis
     return kept
 
 
-def check_all(series: Iterable[tuple[Kept, Mistakes]], now: datetime) -> None:
-    """See that feeds can show these series, whatever days their links choose."""
+def check_all(series: Sequence[tuple[Kept, Mistakes]], now: datetime) -> None:
+    """See that feeds can show these series, whatever days their links choose. `Refused` if that takes too long."""
     window, began = Window.around(now, zone_of("UTC"), MOST_DAYS, MOST_DAYS), thread_time()
     for kept, mistakes in series:
         if thread_time() - began > TRIAL_SECONDS:
-            mistakes.add("The series of this call are too much work to look through: send fewer of them in a call.")
-            continue
+            message = "The series of this call are too much work to look through: send fewer of them in a call."
+            raise Refused(TooManyItems(message=message, path=[*mistakes.path[:1]]))  # none of them is wrong for that
         try:
             check_series(kept, window)
         except SeriesError:

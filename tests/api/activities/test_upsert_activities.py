@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from api.activities import recurrences
 from db.activities import Activity, ActivityRecord, Participant
 from tests.api.activities.pushing import Crm, Said, at, name_externally, said
 from tests.feed.subscription import DAY, parts, stay_in_today, subscribe, titled
@@ -476,3 +477,18 @@ async def test_series_needs_a_start_and_days_where_it_runs_by_days(crm: Crm) -> 
         ("Give the series a start: startsAt or startsOn, or of a task its deadline.", "activities.0.recurrence"),
         ("Name a day, like 2026-03-30: this series runs by days.", "activities.1.recurrence.exdates.0"),
     ]
+
+
+@pytest.mark.parametrize("call", ["push", "sync"])
+async def test_series_that_are_too_much_work_together_are_sent_in_smaller_calls(
+    crm: Crm, call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No single one is refused for that: it may be as good as any."""
+    monkeypatch.setattr(recurrences, "TRIAL_SECONDS", 0.01)
+    many = [said(f"m{n}", recurrence={"rule": "FREQ=MINUTELY"}) for n in range(20)]
+    payload = await (crm.push(*many) if call == "push" else crm.sync("team", *many))
+    message = "The series of this call are too much work to look through: send fewer of them in a call."
+    too_many = {"__typename": "TooManyItems", "message": message, "path": ["activities"]}
+    assert payload["userErrors"] == [too_many]
+    alone = await crm.push(many[0])
+    assert [error["path"] for error in alone["userErrors"]] == [["activities", "0", "recurrence", "rule"]]

@@ -2,7 +2,8 @@
  * Keeps calendar-feeds in step with a CRM: sends what has changed since the last run, and ends what is gone.
  *
  *     export GRAPHQL_URL=https://feeds.example.com/graphql API_KEY=cfk_...
- *     npx tsc sync.ts --target es2022 --module nodenext --types node && node sync.js export/
+ *     npm install typescript @types/node
+ *     npx tsc sync.ts --target es2022 --lib es2022 --module nodenext --types node && node sync.js export/
  *
  * The export is a folder of JSON Lines, each line an input of the API: users.jsonl, calendars.jsonl, access.jsonl and
  * activities.jsonl, each complete. Map the fields of your CRM where they are read (`read`), or where you write them.

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -64,12 +65,11 @@ async def ended(process: Process) -> tuple[int, str]:
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The script in TypeScript, which fits its types, as JavaScript."""
+    """The script in TypeScript, which fits its types, as JavaScript: by the command that it names itself."""
     folder = tmp_path_factory.mktemp("compiled")
-    options = (
-        f"--strict --target es2022 --lib es2022 --module nodenext --types node --typeRoots {HERE}/node_modules/@types"
-    )
-    done = node(folder, f"{HERE}/{TSC}", f"{EXAMPLES}/sync.ts", *options.split(), "--outDir", ".")
+    (said,) = re.findall(r"npx tsc sync\.ts (.+) && node", (EXAMPLES / "sync.ts").read_text())
+    options = f"{said} --strict --typeRoots {HERE}/node_modules/@types --outDir ."
+    done = node(folder, f"{HERE}/{TSC}", f"{EXAMPLES}/sync.ts", *options.split())
     assert done.returncode == 0, done.stdout
     return folder / "sync.js"
 

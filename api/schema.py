@@ -240,7 +240,7 @@ def parse_date_time(value: str) -> datetime:
             return parsed.astimezone(UTC)
     except (ValueError, TypeError, OverflowError):
         pass
-    raise GraphQLError("A DateTime must carry an offset, like 2026-03-29T01:30:00Z.")
+    raise GraphQLError("A DateTime must be a moment that exists, and must carry an offset, like 2026-03-29T01:30:00Z.")
 
 
 def parse_time_zone(value: object) -> str:

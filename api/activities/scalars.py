@@ -17,6 +17,13 @@ def parse_text(value: Any) -> str:
     return value
 
 
+def parse_day(value: Any) -> date:
+    try:
+        return date.fromisoformat(parse_text(value))
+    except ValueError:
+        raise GraphQLError("Give a day that exists, without a time, like 2026-03-29.") from None
+
+
 def parse_day_or_moment(value: Any) -> date | datetime:
     """A day, or a moment on the clock that its offset names."""
     text = parse_text(value)
@@ -32,6 +39,12 @@ def parse_day_or_moment(value: Any) -> date | datetime:
 
 
 ACTIVITY_SCALARS: dict[object, ScalarDefinition] = {
+    date: strawberry.scalar(
+        name="Date",
+        description="A day, like 2026-03-29.",
+        serialize=date.isoformat,
+        parse_value=parse_day,
+    ),
     URL: strawberry.scalar(
         name="URL",
         description="A web address, with http or https.",

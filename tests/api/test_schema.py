@@ -13,6 +13,7 @@ from graphql import (
 )
 from graphql.utilities import build_schema
 
+from api.activities.scalars import parse_day
 from api.schema import parse_date_time, sdl
 
 WRITTEN = Path(__file__).parents[2] / "schema.graphql"
@@ -67,8 +68,16 @@ def test_names_that_clients_rely_on_are_there() -> None:
     assert wanted - set(names) == set()
 
 
+@pytest.mark.parametrize("value", ["2026-02-30", "2026-03-29T00:00:00Z", "", "soon", 20260329, None, ["2026-03-29"]])
+def test_what_is_no_day_is_refused_with_the_remedy(value: object) -> None:
+    assert parse_day("2026-03-29").isoformat() == "2026-03-29"
+    with pytest.raises(GraphQLError, match=r"^Give a (day that exists, without a time, like 2026-03-29|text)\.$"):
+        parse_day(value)
+
+
 def test_moment_without_an_offset_is_refused() -> None:
     assert parse_date_time("2026-03-29T03:30:00+02:00").isoformat() == "2026-03-29T01:30:00+00:00"
-    for text in ("2026-03-29T03:30:00", "2026-03-29", "soon", "9999-12-31T23:59:59-23:00"):
-        with pytest.raises(GraphQLError, match="must carry an offset"):
+    remedy = "must be a moment that exists, and must carry an offset, like"
+    for text in ("2026-03-29T03:30:00", "2026-03-29", "soon", "9999-12-31T23:59:59-23:00", "2026-02-30T10:00:00Z"):
+        with pytest.raises(GraphQLError, match=remedy):
             parse_date_time(text)

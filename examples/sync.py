@@ -131,7 +131,7 @@ def read(folder: Path, step: Step) -> dict[str, Item]:
         lines = path.read_text(encoding="utf-8").split("\n")
         items = [step.unsaid | json.loads(line) for line in lines if line.strip()]
         return {step.key(item): item for item in items}
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise StopError(f"{path} cannot be read ({type(error).__name__}: {error})") from None
 
 
@@ -286,7 +286,8 @@ class Sync:
                 keys = [key for place, key in enumerate(keys) if place not in refused]
         except TooMuchError as reason:
             if len(keys) == 1:
-                raise StopError(f"{step.name} {keys[0]}: {reason}") from None
+                self._refuse(step, keys[0], batch[keys[0]], [{"message": str(reason), "path": [call.items, "0"]}])
+                return []
             halves = keys[: len(keys) // 2], keys[len(keys) // 2 :]
             return [key for half in halves for key in self._send(step, call, {key: batch[key] for key in half})]
         self.sent += len(keys)
@@ -296,7 +297,8 @@ class Sync:
         self.refused += 1
         for error in errors:
             console.print(f"{step.name} {key}: {'.'.join(error['path'][2:])}: {error['message']}")
-        with self._refused_path.open("a", encoding="utf-8") as file:
+        # Half a character of UTF-16 cannot be written; with a backslash it is JSON all the same.
+        with self._refused_path.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(json.dumps({"item": item, "errors": errors}, ensure_ascii=False) + "\n")
 
     def _save(self) -> None:

@@ -298,7 +298,10 @@ class Sync {
       }
     } catch (error) {
       if (!(error instanceof TooMuchError)) throw error;
-      if (keys.length === 1) throw new StopError(`${step.name} ${keys[0]}: ${error.message}`);
+      if (keys.length === 1) {
+        this.#refuse(step, keys[0], batch.get(keys[0]), [{ message: error.message, path: [call.items, "0"] }]);
+        return [];
+      }
       const half = Math.floor(keys.length / 2);
       const part = (some: string[]) => this.#send(step, call, new Map(some.map((key) => [key, batch.get(key)])));
       return [...(await part(keys.slice(0, half))), ...(await part(keys.slice(half)))];

@@ -384,6 +384,35 @@ async def test_batch_that_is_too_large_is_sent_in_parts(script: Script, seed: Se
     await assert_all_is_in(seed, export)
 
 
+async def test_item_that_no_call_can_hold_is_refused_and_all_others_go_in(
+    script: Script, seed: Seed, tmp_path: Path
+) -> None:
+    export = make_export(tmp_path / "export", 12)
+    whole = {name: export.items(name) for name in ("access", "activities")}
+    export.change("access", 0, userExternalIds=["user-0"] * 20_001)
+    export.change("activities", 4, description="x" * 9_500_000)
+    export.change("activities", 5, title="Half a \ud83d")
+    status = (await script.run(export.folder))[0]
+    refused = [json.loads(line) for line in (export.folder / "refused.jsonl").read_text().splitlines()]
+    names = [one["item"].get("externalId", one["item"].get("calendarExternalId")) for one in refused]
+    assert (status, sorted(names)) == (1, ["activity-4", "activity-5", "of-user-0"])
+    assert (await rows(seed)).keys() == {f"activity-{n}" for n in range(12)} - set(names)
+    for name, items in whole.items():
+        export.write(name, items)
+    assert (await script.run(export.folder))[0] == 0
+    await assert_all_is_in(seed, export)
+
+
+@pytest.mark.parametrize("line", ["[1]", "null", "{", "7"])
+async def test_export_with_a_line_that_is_no_item_stops_the_sync(tmp_path: Path, line: str) -> None:
+    export = make_export(tmp_path / "export", 1)
+    with (export.folder / "users.jsonl").open("a") as file:
+        file.write(f"{line}\n")
+    process = Script([sys.executable, str(EXAMPLES / "sync.py")], "http://127.0.0.1:9/graphql", "cfk_none")
+    status, said = await process.run(export.folder)
+    assert (status, said.startswith(f"Stopped. {export.folder}/users.jsonl cannot be read")) == (2, True)
+
+
 async def test_field_that_is_cleared_in_the_crm_is_cleared(script: Script, seed: Seed, tmp_path: Path) -> None:
     export = make_export(tmp_path / "export", 1)
     (item,) = export.items("activities")

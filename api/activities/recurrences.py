@@ -56,7 +56,7 @@ def moved_series(kept: Kept, activity: Activity, before: Activity, mistakes: Mis
     return kept
 
 
-def check_all(series: Sequence[tuple[Kept, Mistakes]], now: datetime) -> None:
+def check_all(series: Iterable[tuple[Kept, Mistakes]], now: datetime) -> None:
     """See that feeds can show these series, whatever days their links choose. `Refused` if that takes too long."""
     window, began = Window.around(now, zone_of("UTC"), MOST_DAYS, MOST_DAYS), thread_time()
     for kept, mistakes in series:

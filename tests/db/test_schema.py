@@ -16,6 +16,7 @@ TABLES = {
     "api_keys",
     "audit_log",
     "calendar_access",
+    "calendar_changes",
     "calendar_entries",
     "calendar_versions",
     "calendars",

@@ -19,6 +19,7 @@ from db import (
     activities,
     audit,
     calendars,
+    changes,
     deliveries,
     fragments,
     gate,
@@ -33,8 +34,8 @@ from tests.db.test_schema import TABLES
 from tests.seed import NOW, Seed, meeting
 
 MODULES: list[ModuleType] = [
-    access, accounts, activities, audit, calendars, deliveries, fragments, gate, keys, links, placements, polls, users,
-    webhooks,
+    access, accounts, activities, audit, calendars, changes, deliveries, fragments, gate, keys, links, placements,
+    polls, users, webhooks,
 ]  # fmt: skip
 # A command's, of those who deliver, and of polls of one moment, over all accounts; and what finds a token's account.
 OPERATORS_OWN = {
@@ -166,6 +167,9 @@ CALLS: dict[str, Callable[[Seed], Awaitable[object]]] = {
     "select_activities": lambda s: fragments.select_activities(s.conn, s.selection(s.own), left_out=True),
     "save_fragments": lambda s: fragments.save_fragments(s.conn, s.account_id, [RENDERED], NOW.date()),
     "delete_stale_fragments": lambda s: fragments.delete_stale_fragments(s.conn, s.account_id, [uuid4()], NOW.date()),
+    "list_changed_activities": lambda s: changes.list_changed_activities(
+        s.conn, s.account_id, {s.own: changes.Version(1, NOW)}, {s.own: changes.Version(2, NOW)}
+    ),
     "list_stamps": lambda s: gate.list_stamps(s.conn, s.account_id, [uuid4()]),
     "list_stamps_across_accounts": lambda s: gate.list_stamps_across_accounts(
         s.conn, [gate.LinkKey(s.account_id, uuid4())]

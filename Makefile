@@ -4,14 +4,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install
 
-.PHONY: demo install test lint types layers schema tests lock
+.PHONY: demo install test lint types layers schema service readers lock
 
 demo: install
 	@$(BIN)/calendar-feeds demo
 
 install: .venv/installed
 
-test: lint types layers schema tests
+test: lint types layers schema service readers
 	@echo "== all passed: ruff, mypy --strict, import-linter, schema.graphql, pytest"
 
 lint: .venv/installed-dev
@@ -31,9 +31,16 @@ schema: .venv/installed-dev
 	@echo "== schema.graphql: is it what the service serves?"
 	@$(BIN)/calendar-feeds schema | diff schema.graphql -
 
-tests: .venv/installed-dev .venv/installed-programs
-	@echo "== pytest: a real PostgreSQL, real HTTP"
-	@$(BIN)/pytest
+# What is held against other programs and the corpus can run beside all else: make -j2 test.
+READERS := tests/conformance tests/clients tests/graphql_http tests/feed/importing tests/feed/recurring
+
+service: .venv/installed-dev .venv/installed-programs
+	@echo "== pytest: the service, with a real PostgreSQL and real HTTP"
+	@$(BIN)/pytest $(addprefix --ignore=,$(READERS))
+
+readers: .venv/installed-dev .venv/installed-programs
+	@echo "== pytest: what other programs read and write"
+	@$(BIN)/pytest -p no:cacheprovider $(READERS)
 
 # Dependencies come as wheels whose hashes are written down, so no compiler is needed and a build can be repeated.
 .venv/installed: pyproject.toml requirements.txt

@@ -1,7 +1,7 @@
 """The composition root: builds the aiohttp application. The only place that wires things together."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from datetime import timedelta
 from functools import partial
 
@@ -14,10 +14,11 @@ from api.http.protocol import SENT_ALWAYS
 from api.settings import Settings
 from api.webhooks.deliveries import Deliveries, DeliverySettings
 from api.webhooks.receivers import Receivers
-from db.pool import DatabaseUnreachableError, PatientPool, Pool, create_pool, hold
+from db.pool import DatabaseUnreachableError, PatientPool, create_pool, hold
 from db.stamps import Stamps
 from feed.bodies import Bodies
 from feed.polls import PollLog, PollSettings
+from feed.prerendering import Prerenderer
 from feed.rates import PollRates
 from feed.room import FeedLimits
 from feed.routes import FeedRoutes, Notices
@@ -45,7 +46,11 @@ def create_app(settings: Settings, dsn: str) -> web.Application:
     receivers = Receivers(keyring, parse_proxies(settings.webhook_networks))
     deliveries = Deliveries(pool, keyring, receivers, DeliverySettings())
     app = web.Application()
-    app.cleanup_ctx.append(lambda _: _open(pool, stamps, rates, polls, bearers, deliveries))
+    parts: list[AbstractAsyncContextManager[object]] = [pool, stamps.running(), aclosing(rates), polls.running()]
+    parts += [bearers.running(), deliveries.running()]
+    if settings.render_ahead:
+        parts.append(Prerenderer(pool, limits).running())
+    app.cleanup_ctx.append(lambda _: _open(parts))
     app.on_response_prepare.append(partial(_add_headers, _sent(settings)))
     app.router.add_route("*", "/graphql", GraphQL(settings, bearers, pool, keyring, limits, network))
     feeds = FeedRoutes(patient, stamps, Bodies(settings.cache_bytes), keyring, notices, limits, rates, polls, network)
@@ -76,10 +81,10 @@ async def _add_headers(headers: Mapping[str, str], _: web.Request, response: web
     response.headers.setdefault("Cache-Control", "no-store")  # the API's answers hold private URLs
 
 
-async def _open(
-    pool: Pool, stamps: Stamps, rates: PollRates, polls: PollLog, bearers: Bearers, deliveries: Deliveries
-) -> AsyncIterator[None]:
-    async with pool, stamps.running(), aclosing(rates), polls.running(), bearers.running(), deliveries.running():
+async def _open(parts: Sequence[AbstractAsyncContextManager[object]]) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        for part in parts:
+            await stack.enter_async_context(part)
         yield
 
 

@@ -119,6 +119,9 @@ class Settings(BaseSettings):
     cache_bytes: int = Field(
         100_000_000, ge=0, description="octets of feeds that each process keeps ready to be sent; 0: none"
     )
+    render_ahead: bool = Field(
+        True, description="render in the background what was changed in large numbers, before polls ask for it"
+    )
     patience_seconds: float = Field(15, ge=0, le=300, description="seconds a poll waits for an unreachable database")
     pool_size: int = Field(
         10, ge=1, description="connections to PostgreSQL for each process, beside the one that polls are answered on"

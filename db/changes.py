@@ -1,4 +1,4 @@
-"""What changed in calendars since the versions that somebody has seen."""
+"""What changed in calendars since the versions that somebody has seen, and what of it is worth rendering ahead."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -48,3 +48,29 @@ def _leads(changes: Sequence[asyncpg.Record], before: Version, now: Version) -> 
     if len(versions) != now.number - before.number + 1 or (versions[0], versions[-1]) != (before, now):
         return False
     return all(row["activity_ids"] is not None for row in changes[1:])
+
+
+UNRENDERED = "h.rendering_at IS NULL AND (h.activity_ids IS NULL OR cardinality(h.activity_ids) > 10)"  # as its index
+
+
+async def list_unrendered_accounts(conn: Conn) -> list[UUID]:
+    """The accounts that are not suspended in whose calendars much has changed that nobody has begun to render."""
+    sql = f"""
+        SELECT DISTINCT h.account_id
+          FROM calendar_changes h JOIN accounts a ON a.account_id = h.account_id
+         WHERE {UNRENDERED} AND a.suspended_at IS NULL
+         ORDER BY h.account_id"""
+    return [row["account_id"] for row in await conn.fetch(sql)]
+
+
+async def claim_unrendered(conn: Conn, account_id: UUID, now: datetime) -> set[UUID]:
+    """The account's calendars in which much has changed, for one process to render that. What others hold is theirs."""
+    sql = f"""
+        WITH unrendered AS (
+            SELECT h.calendar_id, h.version FROM calendar_changes h
+             WHERE h.account_id = $1 AND {UNRENDERED}
+             ORDER BY h.calendar_id, h.version FOR UPDATE SKIP LOCKED)
+        UPDATE calendar_changes c SET rendering_at = $2
+          FROM unrendered r WHERE c.account_id = $1 AND c.calendar_id = r.calendar_id AND c.version = r.version
+        RETURNING c.calendar_id"""
+    return {row["calendar_id"] for row in await conn.fetch(sql, account_id, now)}

@@ -1,7 +1,7 @@
 """Feed links, one by one and many at once."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Literal
@@ -262,6 +262,21 @@ OWNED = f"""
       JOIN users u ON u.account_id = $1 AND u.id = l.user_id
       LEFT JOIN calendars c ON c.account_id = $1 AND c.id = l.calendar_id
       LEFT JOIN calendar_versions v ON v.account_id = $1 AND v.calendar_id = l.calendar_id"""
+
+
+async def list_differing_links(
+    conn: Conn, account_id: UUID, calendar_ids: Collection[UUID], most: int
+) -> list[LinkRecord]:
+    """Live links that show one of the calendars, one of each kind that may be rendered in a way of its own."""
+    sql = f"""
+        SELECT DISTINCT ON (l.calendar_id, l.options, u.locale, u.time_zone) {COLUMNS}
+          FROM feed_links l
+          JOIN users u ON u.account_id = $1 AND u.id = l.user_id
+          JOIN calendar_access x ON x.account_id = $1 AND x.user_id = l.user_id AND x.calendar_id = ANY ($2::uuid[])
+         WHERE l.account_id = $1 AND (l.calendar_id IS NULL OR l.calendar_id = x.calendar_id)
+           AND l.revoked_at IS NULL AND l.paused_at IS NULL AND u.deactivated_at IS NULL AND x.withdrawn_at IS NULL
+         ORDER BY l.calendar_id, l.options, u.locale, u.time_zone, l.id LIMIT $3"""
+    return [_link(row) for row in await conn.fetch(sql, account_id, calendar_ids, most)]
 
 
 async def get_owned_link(conn: Conn, account_id: UUID, link_id: UUID) -> OwnedLink | None:

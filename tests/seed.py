@@ -131,7 +131,8 @@ def user_node(user: UserRecord) -> str:
 def settings(**said: Any) -> Settings:
     secrets = {"secret_keys": SecretStr(SECRET_KEY), "jwt_secret": SecretStr(JWT_SECRET)}
     unlimited = {"link_polls_per_minute": 0, "unknown_polls_per_minute": 0}  # tests poll faster than any program
-    found = Settings(**{**secrets, **unlimited, "public_url": "https://feeds.example.com", **said})
+    alone = {"render_ahead": False}  # what is rendered is rendered by a poll
+    found = Settings(**{**secrets, **unlimited, **alone, "public_url": "https://feeds.example.com", **said})
     NET.keep_secret({name: value.get_secret_value() for name, value in found if isinstance(value, SecretStr)})
     return found
 

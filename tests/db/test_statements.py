@@ -41,6 +41,7 @@ MODULES: list[ModuleType] = [
 OPERATORS_OWN = {
     "list_accounts", "lock_accounts", "count_key_links", "count_key_webhooks", "list_accounts_called",
     "list_due_webhooks", "list_webhook_accounts", "list_stamps_across_accounts",
+    "list_unrendered_accounts",
 }  # fmt: skip
 
 RENDERED = fragments.SelectedActivity(
@@ -170,6 +171,9 @@ CALLS: dict[str, Callable[[Seed], Awaitable[object]]] = {
     "list_changed_activities": lambda s: changes.list_changed_activities(
         s.conn, s.account_id, {s.own: changes.Version(1, NOW)}, {s.own: changes.Version(2, NOW)}
     ),
+    "list_unrendered_accounts": lambda s: changes.list_unrendered_accounts(s.conn),
+    "claim_unrendered": lambda s: changes.claim_unrendered(s.conn, s.account_id, NOW),
+    "list_differing_links": lambda s: links.list_differing_links(s.conn, s.account_id, [s.own], 9),
     "list_stamps": lambda s: gate.list_stamps(s.conn, s.account_id, [uuid4()]),
     "list_stamps_across_accounts": lambda s: gate.list_stamps_across_accounts(
         s.conn, [gate.LinkKey(s.account_id, uuid4())]

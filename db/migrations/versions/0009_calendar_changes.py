@@ -12,7 +12,8 @@ down_revision = "0008"
 LOCK_CALENDARS = "LOCK TABLE calendars IN SHARE ROW EXCLUSIVE MODE"
 
 # activity_ids: those that a subscriber may see otherwise than before; null: more than a feed looks up one by one, or
-# the calendar itself. Older versions are forgotten.
+# the calendar itself. rendering_at: when a process began to render them before a poll asks for it. Older versions are
+# forgotten.
 CALENDAR_CHANGES = """
 CREATE TABLE calendar_changes (
     account_id   uuid        NOT NULL,
@@ -20,10 +21,16 @@ CREATE TABLE calendar_changes (
     version      bigint      NOT NULL,
     activity_ids uuid[],
     changed_at   timestamptz NOT NULL,
+    rendering_at timestamptz,
     CONSTRAINT calendar_changes_pkey PRIMARY KEY (account_id, calendar_id, version),
     CONSTRAINT calendar_changes_calendar_fkey FOREIGN KEY (account_id, calendar_id)
         REFERENCES calendars (account_id, id) ON DELETE CASCADE
 )"""
+
+# What is worth rendering ahead, of all accounts: more than a poll renders without being noticed.
+CALENDAR_CHANGES_UNRENDERED = """
+CREATE INDEX calendar_changes_unrendered_idx ON calendar_changes (account_id, calendar_id)
+ WHERE rendering_at IS NULL AND (activity_ids IS NULL OR cardinality(activity_ids) > 10)"""
 
 # As the one before it raised versions. A calendar that is being deleted has no changes any more.
 RAISE_CALENDAR_VERSION = """
@@ -103,7 +110,7 @@ END $$"""
 
 
 def upgrade() -> None:
-    for statement in (LOCK_CALENDARS, CALENDAR_CHANGES, RAISE_CALENDAR_VERSION):
+    for statement in (LOCK_CALENDARS, CALENDAR_CHANGES, CALENDAR_CHANGES_UNRENDERED, RAISE_CALENDAR_VERSION):
         op.execute(statement)
     for statement in (CALENDARS_UPDATED, ACTIVITIES_UPDATED, *CALENDAR_ENTRIES_WRITTEN):
         op.execute(statement)

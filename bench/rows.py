@@ -1,0 +1,325 @@
+"""What the service must reach: each row of the table, measured. Ratios are of medians of rounds in which both took turns."""
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from itertools import count
+from pathlib import Path
+from statistics import median
+
+from bench import kernel
+from bench.data import TEN_THOUSAND, THOUSAND, USER, Crm, Planted, Scale, meeting
+from bench.load import Answer, Client, Load, LoadError, Poll, load
+from bench.patience import Small, polling
+from bench.servers import Server, bare, transactions
+
+GZIP = {"Accept-Encoding": "gzip"}
+PLAIN: dict[str, str] = {}
+ENCODINGS: dict[str, dict[str, str]] = {"plain": PLAIN, "gzip": GZIP}
+OF_A_CONNECTION = ("date", "server", "content-length", "connection", "content-type")
+LARGEST_UNCHANGED = 1_000  # octets
+BACKGROUND_SECONDS = 10
+QUIET_SECONDS = 1.5  # after which PostgreSQL has counted all that was asked
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Found:
+    """A row: what it says in words, the figure that has a target, and the target with its sense."""
+
+    what: str
+    value: float
+    unit: str  # "×", "ms"
+    target: float
+    at_most: bool
+    beside: str = ""  # the figures from which it comes
+
+    @property
+    def met(self) -> bool:
+        return self.value <= self.target if self.at_most else self.value >= self.target
+
+
+@dataclass
+class Bench:
+    """The service with its data, the bare limit with the same answers, and what else rows share."""
+
+    service: Server
+    dsn: str
+    crm: Crm
+    planted: Planted
+    scale: Scale
+    folder: Path
+    fresh: Iterator[int] = field(default_factory=count)  # numbers that no other row has used
+    latencies: list[Sequence[Small]] = field(default_factory=list)  # of the row "render", for its picture
+
+    def client(self) -> Client:
+        return Client(self.service)
+
+    def get(self, path: str, headers: Mapping[str, str] = PLAIN) -> Answer:
+        """One answer, on a connection of its own."""
+        client = self.client()
+        try:
+            return _good(client.get(Poll(path, headers)))
+        finally:
+            client.close()
+
+    def unchanged(self, paths: Sequence[str]) -> list[Poll]:
+        """Polls with the ETag that each link has; the first answers are made for it."""
+        client = self.client()
+        polls = [Poll(path, {"If-None-Match": _good(client.get(Poll(path))).headers["ETag"]}) for path in paths]
+        client.close()
+        return polls
+
+    @contextmanager
+    def bare(self, paths: Sequence[str], encodings: Mapping[str, Mapping[str, str]]) -> Iterator[Server]:
+        """The bare limit with what the service answers on these paths."""
+        answers = {path: self._answers(number, path, encodings) for number, path in enumerate(paths)}
+        (self.folder / "answers.json").write_text(json.dumps(answers))
+        with bare(self.folder, self.folder) as server:
+            yield server
+
+    def _answers(self, number: int, path: str, encodings: Mapping[str, Mapping[str, str]]) -> dict[str, object]:
+        bodies = {}
+        for name, asked in encodings.items():
+            answer, file = self.get(path, asked), f"{number}.{name}"
+            (self.folder / file).write_bytes(answer.body)
+            bodies[asked.get("Accept-Encoding", "identity")] = {"headers": _said(answer, with_type=True), "file": file}
+        etag = self.get(path).headers["ETag"]
+        client = self.client()
+        unchanged = client.get(Poll(path, {"If-None-Match": etag}))
+        client.close()
+        return {"unchanged": _said(unchanged), "bodies": bodies}
+
+
+def _good(answer: Answer) -> Answer:
+    if answer.status != HTTPStatus.OK:
+        raise LoadError(f"The service answered {answer.status}.")
+    return answer
+
+
+def _said(answer: Answer, *, with_type: bool = False) -> dict[str, str]:
+    """The headers that the service gave, without those that the server of any answer adds."""
+    left_out = set(OF_A_CONNECTION) - ({"content-type"} if with_type else set())
+    return {name: value for name, value in answer.headers.items() if name.lower() not in left_out}
+
+
+def turns(
+    bench: Bench, ways: Mapping[str, tuple[Server, Sequence[Poll]]], connections: int
+) -> dict[str, list[Load]]:
+    """Each way once in every round, after one that does not count."""
+    found: dict[str, list[Load]] = {name: [] for name in ways}
+    for server, polls in ways.values():
+        load(server, polls, connections, 1)
+    for _ in range(bench.scale.rounds):
+        for name, (server, polls) in ways.items():
+            found[name].append(load(server, polls, connections, bench.scale.seconds))
+    return found
+
+
+def middle(loads: Sequence[Load], name: str) -> float:
+    return median(getattr(each, name) for each in loads)
+
+
+def ratio(found: Mapping[str, Sequence[Load]], one: str, other: str, name: str = "per_second") -> float:
+    return middle(found[one], name) / middle(found[other], name)
+
+
+def _beside(found: Mapping[str, Sequence[Load]]) -> str:
+    """For each way requests a second, p50, p99 and processor time."""
+    return "; ".join(
+        f"{name}: {middle(loads, 'per_second'):,.0f}/s, p50 {middle(loads, 'p50'):.2f} ms,"
+        f" p99 {middle(loads, 'p99'):.2f} ms, {middle(loads, 'cpu'):.1f} µs"
+        for name, loads in found.items()
+    )
+
+
+def _only(found: Mapping[str, Sequence[Load]], *, most: float = float("inf"), least: float = 0, refused: bool = False) -> None:
+    """See that the answers were such as the row speaks of."""
+    for name, loads in found.items():
+        for each in loads:
+            if not least <= each.octets <= most or each.refused != (each.requests if refused else 0):
+                raise LoadError(f"{name}: {each.octets:,.0f} octets an answer, {each.refused} refused.")
+
+
+def unchanged(bench: Bench) -> Iterator[Found]:
+    polls = bench.unchanged(bench.planted.many)
+    with bench.bare(bench.planted.many, {}) as bare_server:
+        ways = {"service": (bench.service, polls), "bare": (bare_server, polls)}
+        for connections, target in ((64, 0.85), (16, 0.60)):
+            before = asyncio.run(transactions(bench.dsn))
+            found = turns(bench, ways, connections)
+            _only(found, most=LARGEST_UNCHANGED)
+            queries = _queries(bench, before) / sum(each.requests for each in found["service"])
+            beside = f"{_beside(found)}; {queries:.2f} queries a poll"
+            yield Found(f"304, {connections} connections, requests/s to bare", ratio(found, "service", "bare"), "×",
+                        target, at_most=False, beside=beside)  # fmt: skip
+        yield Found("304, server CPU a request to bare, 16 connections", ratio(found, "service", "bare", "cpu"), "×",
+                    1.5, at_most=True, beside=_beside(found))  # fmt: skip
+
+
+def _queries(bench: Bench, before: int) -> int:
+    time.sleep(QUIET_SECONDS)
+    return asyncio.run(transactions(bench.dsn)) - before
+
+
+def size(bench: Bench) -> Iterator[Found]:
+    smallest, largest = bench.scale.sizes[0], bench.scale.sizes[-1]
+    paths = {f"{each:,}": bench.planted.sized[each] for each in (smallest, largest)}
+    ways = {name: (bench.service, bench.unchanged([path])) for name, path in paths.items()}
+    found = turns(bench, ways, 16)
+    _only(found, most=LARGEST_UNCHANGED)
+    value = ratio(found, f"{largest:,}", f"{smallest:,}")
+    what = f"304 of a feed of {largest:,} to one of {smallest:,}, requests/s"
+    yield Found(what, value, "×", 0.9, at_most=False, beside=_beside(found))
+
+
+def body(bench: Bench) -> Iterator[Found]:
+    paths = bench.planted.bodies
+    with bench.bare(paths, ENCODINGS) as bare_server:
+        for name, headers in ENCODINGS.items():
+            answer = bench.get(paths[0], headers)
+            is_gzip = answer.headers.get("Content-Encoding") == "gzip"
+            polls = [Poll(path, headers) for path in paths]
+            found = turns(bench, {"service": (bench.service, polls), "bare": (bare_server, polls)}, 16)
+            _only(found, least=len(answer.body) * 0.9)
+            cpu = f"{ratio(found, 'service', 'bare', 'cpu'):.2f}× its CPU"
+            note = f"; {len(answer.body):,} octets" + ("" if is_gzip == (headers is GZIP) else ", NOT COMPRESSED")
+            yield Found(f"body from the cache, {THOUSAND:,} activities, {name}, requests/s to bare",
+                        ratio(found, "service", "bare"), "×", 0.9, at_most=False,
+                        beside=f"{_beside(found)}; {cpu}{note}")  # fmt: skip
+
+
+def change(bench: Bench) -> Iterator[Found]:
+    path, calendar = bench.planted.sized[TEN_THOUSAND], f"of-{TEN_THOUSAND}"
+    client = bench.client()
+    for name, headers in ENCODINGS.items():
+        first, again = [], []
+        client.get(Poll(path, headers))
+        for number in range(bench.scale.repeats):
+            changed = meeting(calendar, number * 37, f"changed {next(bench.fresh)}")
+            bench.crm.write("upsertActivities", "activities", [changed])
+            first.append(_good(client.get(Poll(path, headers))).milliseconds)
+            again.append(min(_good(client.get(Poll(path, headers))).milliseconds for _ in range(3)))
+        value = median(first) - median(again)
+        beside = f"first {_spread(first)}, from the cache {_spread(again)}"
+        yield Found(f"first poll after one change in {TEN_THOUSAND:,}, {name}, above a cached body", value, "ms", 10,
+                    at_most=True, beside=beside)  # fmt: skip
+    client.close()
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"{median(values):.1f} ms ({min(values):.1f} to {max(values):.1f})"
+
+
+def cold(bench: Bench) -> Iterator[Found]:
+    path = bench.planted.sized[TEN_THOUSAND]
+    for name, headers in ENCODINGS.items():
+        bench.get(path, headers)  # fragments are stored from now on
+        found = []
+        for _ in range(bench.scale.restarts):
+            bench.service.restart()
+            found.append(_first(bench, path, headers))
+        yield Found(f"cold process, fragments stored, {TEN_THOUSAND:,} activities, {name}", median(found), "ms", 60,
+                    at_most=True, beside=_spread(found))  # fmt: skip
+
+
+def _first(bench: Bench, path: str, headers: Mapping[str, str]) -> float:
+    """Milliseconds of the poll, after one of another link for which connections to the database were made."""
+    client = bench.client()
+    _good(client.get(Poll(bench.planted.many[0])))
+    found = _good(client.get(Poll(path, headers))).milliseconds
+    client.close()
+    return found
+
+
+def render(bench: Bench) -> Iterator[Found]:
+    """A new reminder changes what is rendered of every activity."""
+    small = bench.unchanged(bench.planted.many[:200])
+    calendar_id = bench.crm.calendar_ids([f"of-{TEN_THOUSAND}"])[f"of-{TEN_THOUSAND}"]
+    alone, during, took = [], [], []
+    for _ in range(bench.scale.restarts):
+        number = next(bench.fresh)
+        path = bench.crm.link(USER, calendar_id, f"reminder {number}", reminderMinutes=number + 1)
+        found = asyncio.run(polling(bench.service, small, Poll(path)))
+        bench.latencies.append(found)
+        alone += [each.milliseconds for each in found if not each.during]
+        during += [each.milliseconds for each in found if each.during]
+        took.append(max(each.at for each in found if each.during) - min(each.at for each in found if each.during))
+    value = p99(during) / p99(alone)
+    beside = (
+        f"alone p50 {median(alone):.1f}, p99 {p99(alone):.1f} ms; during p50 {median(during):.1f}, p99 {p99(during):.1f},"
+        f" worst {max(during):.1f} ms; rendering took {median(took):.1f} s"
+    )
+    yield Found(f"small polls' p99 while {TEN_THOUSAND:,} activities are rendered, to that without", value, "×", 3,
+                at_most=True, beside=beside)  # fmt: skip
+
+
+def p99(values: Sequence[float]) -> float:
+    return sorted(values)[int(len(values) * 0.99)]
+
+
+def memory(bench: Bench) -> Iterator[Found]:
+    largest = bench.scale.sizes[-1]
+    path = bench.planted.sized[largest]
+    length = len(bench.get(path).body)
+    bench.get(path, GZIP)
+    bench.service.restart()
+    for small in bench.planted.many[:200]:
+        bench.get(small)
+    idle = kernel.resident(bench.service.pid)
+    kernel.reset_peak(bench.service.pid)
+    peaks = {}
+    for name, headers in ENCODINGS.items():
+        bench.get(path, headers)
+        peaks[name] = kernel.peak(bench.service.pid) - idle
+    value = max(peaks.values()) / length
+    said = ", ".join(f"after {name} {each / MIB:,.0f} MiB more" for name, each in peaks.items())
+    beside = f"body {length / MIB:.1f} MiB, idle {idle / MIB:,.0f} MiB, at the peak {said}"
+    yield Found(f"memory over idle while a feed of {largest:,} is served, plain and gzip, to the body", value, "×", 4,
+                at_most=True, beside=beside)  # fmt: skip
+
+
+def garbage(bench: Bench) -> Iterator[Found]:
+    polls = [Poll(_spoiled(path)) for path in bench.planted.many]
+    with bench.bare(bench.planted.many[:1], {}) as bare_server:
+        before = asyncio.run(transactions(bench.dsn))
+        found = turns(bench, {"service": (bench.service, polls), "bare": (bare_server, polls)}, 64)
+        queries = _queries(bench, before)
+    _only(found, most=LARGEST_UNCHANGED, refused=True)
+    sent = sum(each.requests for each in found["service"])
+    yield Found("garbage tokens, requests/s to bare 404", ratio(found, "service", "bare"), "×", 0.9, at_most=False,
+                beside=f"{_beside(found)}; {queries} transactions meanwhile, {sent:,} polls")  # fmt: skip
+
+
+def _spoiled(path: str) -> str:
+    """The same path, but for some letters of its token."""
+    letters = list(path)
+    chosen = random.Random(path)
+    for place in chosen.sample(range(20, 90), 8):
+        letters[place] = chosen.choice("abcdefghijklmnopqrstuvwxyz")
+    return "".join(letters)
+
+
+def background(bench: Bench) -> Iterator[Found]:
+    found = []
+    for _ in range(bench.scale.restarts // 2):
+        name = f"bulk-{next(bench.fresh)}"
+        bench.crm.add_calendars([name], {name: [USER]})
+        path = bench.crm.link(USER, bench.crm.calendar_ids([name])[name])
+        bench.crm.fill(name, TEN_THOUSAND)
+        time.sleep(BACKGROUND_SECONDS)
+        found.append(bench.get(path).milliseconds)
+    yield Found(f"first poll {BACKGROUND_SECONDS} s after {TEN_THOUSAND:,} activities came", median(found), "ms", 60,
+                at_most=True, beside=_spread(found))  # fmt: skip
+
+
+Row = Callable[[Bench], Iterator[Found]]
+ROWS: dict[str, Row] = {
+    "304": unchanged, "size": size, "body": body, "change": change, "cold": cold, "render": render, "memory": memory,
+    "garbage": garbage, "background": background,
+}  # fmt: skip

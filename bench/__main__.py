@@ -34,7 +34,9 @@ def prepared(scale: Scale) -> Iterator[Bench]:
 def say(found: Found) -> None:
     sense = "at most" if found.at_most else "at least"
     verdict = "met" if found.met else "MISSED"
-    typer.echo(f"  {verdict:7}{found.value:9.2f} {found.unit:3} {sense} {found.target:g}: {found.what}\n{'':22}{found.beside}")
+    typer.echo(
+        f"  {verdict:7}{found.value:9.2f} {found.unit:3} {sense} {found.target:g}: {found.what}\n{'':22}{found.beside}"
+    )
 
 
 def run(

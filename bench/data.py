@@ -21,7 +21,15 @@ CALLERS = 4  # at once, for links
 DAYS = range(-80, 350)  # which days from now meetings are on: every link shows these
 OWNERS = 200  # users; each has links of several calendars
 
-PEOPLE = ("Ana Pérez", "Benedikt Groß", "Chloé Lefèvre", "Dörte Sørensen", "Emre Yılmaz", "Fiona O'Hara", "Grzegorz Żak")
+PEOPLE = (
+    "Ana Pérez",
+    "Benedikt Groß",
+    "Chloé Lefèvre",
+    "Dörte Sørensen",
+    "Emre Yılmaz",
+    "Fiona O'Hara",
+    "Grzegorz Żak",
+)
 STREETS = ("Speicherstraße", "Große Elbstraße", "Övelgönne", "Am Sandtorkai", "Kehrwieder", "Landungsbrücken")
 WHAT = ("Viewing", "Besichtigung", "Second visit", "Handover of keys", "Vertragsgespräch", "Photographs")
 SENTENCES = (
@@ -136,10 +144,11 @@ class Crm:
 
     def link(self, user: str, calendar_id: str, name: str = "", **options: object) -> str:
         """The path of a new link."""
-        query = "mutation ($input: GenerateCalendarUrlInput!) { generateCalendarUrl(input: $input) { url userErrors { message path } } }"
+        query = """mutation ($input: GenerateCalendarUrlInput!) {
+          generateCalendarUrl(input: $input) { url userErrors { message path } } }"""
         wanted = {"calendarId": calendar_id, "name": name, "options": options or None}
         url = self.call(query, {"input": wanted}, user)["generateCalendarUrl"]["url"]
-        return urlsplit(url).path
+        return str(urlsplit(url).path)
 
     def calendar_ids(self, names: Sequence[str]) -> dict[str, str]:
         query = """query ($names: [String!]) {
@@ -168,7 +177,9 @@ def plant(crm: Crm, scale: Scale) -> Planted:
     seen = {name: sorted({user for user, calendar, _ in wanted if calendar == name}) for name in many}
     crm.add_calendars([*many, *alone], {**seen, **{name: [USER] for name in alone}})
     counts = {**dict.fromkeys(many, scale.each), **sized, **dict.fromkeys(bodies, THOUSAND)}
-    crm.write("upsertActivities", "activities", [meeting(name, n) for name, count in counts.items() for n in range(count)])
+    crm.write(
+        "upsertActivities", "activities", [meeting(name, n) for name, count in counts.items() for n in range(count)]
+    )
     ids = crm.calendar_ids([*many, *alone])
     with ThreadPoolExecutor(CALLERS) as callers:
         links = list(callers.map(lambda each: crm.link(each[0], ids[each[1]], each[2]), wanted))

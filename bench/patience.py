@@ -29,8 +29,8 @@ class Small:
 
 async def polling(server: Server, small: Sequence[Poll], large: Poll) -> list[Small]:
     """How the small ones fared before the large one was sent, and until it was answered."""
-    limits = {"connector": TCPConnector(limit=CONNECTIONS), "timeout": ClientTimeout(TIMEOUT)}
-    async with ClientSession(f"http://{HOST}:{server.port}", **limits) as session:
+    connector, timeout = TCPConnector(limit=CONNECTIONS), ClientTimeout(TIMEOUT)
+    async with ClientSession(f"http://{HOST}:{server.port}", connector=connector, timeout=timeout) as session:
         starts = time.perf_counter() + ALONE_SECONDS
         stop = asyncio.Event()
         pace = asyncio.create_task(_pace(session, small, starts, stop))

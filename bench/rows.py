@@ -1,4 +1,4 @@
-"""What the service must reach: each row of the table, measured. Ratios are of medians of rounds in which both took turns."""
+"""What the service must reach, measured row by row. Ratios are of medians of rounds in which both took turns."""
 
 import asyncio
 import json
@@ -34,7 +34,7 @@ class Found:
 
     what: str
     value: float
-    unit: str  # "×", "ms"
+    unit: str
     target: float
     at_most: bool
     beside: str = ""  # the figures from which it comes
@@ -108,9 +108,7 @@ def _said(answer: Answer, *, with_type: bool = False) -> dict[str, str]:
     return {name: value for name, value in answer.headers.items() if name.lower() not in left_out}
 
 
-def turns(
-    bench: Bench, ways: Mapping[str, tuple[Server, Sequence[Poll]]], connections: int
-) -> dict[str, list[Load]]:
+def turns(bench: Bench, ways: Mapping[str, tuple[Server, Sequence[Poll]]], connections: int) -> dict[str, list[Load]]:
     """Each way once in every round, after one that does not count."""
     found: dict[str, list[Load]] = {name: [] for name in ways}
     for server, polls in ways.values():
@@ -122,7 +120,7 @@ def turns(
 
 
 def middle(loads: Sequence[Load], name: str) -> float:
-    return median(getattr(each, name) for each in loads)
+    return float(median(getattr(each, name) for each in loads))
 
 
 def ratio(found: Mapping[str, Sequence[Load]], one: str, other: str, name: str = "per_second") -> float:
@@ -138,7 +136,9 @@ def _beside(found: Mapping[str, Sequence[Load]]) -> str:
     )
 
 
-def _only(found: Mapping[str, Sequence[Load]], *, most: float = float("inf"), least: float = 0, refused: bool = False) -> None:
+def _only(
+    found: Mapping[str, Sequence[Load]], *, most: float = float("inf"), least: float = 0, refused: bool = False
+) -> None:
     """See that the answers were such as the row speaks of."""
     for name, loads in found.items():
         for each in loads:
@@ -151,20 +151,22 @@ def unchanged(bench: Bench) -> Iterator[Found]:
     with bench.bare(bench.planted.many, {}) as bare_server:
         ways = {"service": (bench.service, polls), "bare": (bare_server, polls)}
         for connections, target in ((64, 0.85), (16, 0.60)):
-            before = asyncio.run(transactions(bench.dsn))
             found = turns(bench, ways, connections)
             _only(found, most=LARGEST_UNCHANGED)
-            queries = _queries(bench, before) / sum(each.requests for each in found["service"])
-            beside = f"{_beside(found)}; {queries:.2f} queries a poll"
+            beside = f"{_beside(found)}; {_queries(bench, polls, connections):.2f} queries a poll"
             yield Found(f"304, {connections} connections, requests/s to bare", ratio(found, "service", "bare"), "×",
                         target, at_most=False, beside=beside)  # fmt: skip
         yield Found("304, server CPU a request to bare, 16 connections", ratio(found, "service", "bare", "cpu"), "×",
                     1.5, at_most=True, beside=_beside(found))  # fmt: skip
 
 
-def _queries(bench: Bench, before: int) -> int:
+def _queries(bench: Bench, polls: Sequence[Poll], connections: int) -> float:
+    """Transactions that PostgreSQL counts for each poll, those for its statistics and of the service itself too."""
     time.sleep(QUIET_SECONDS)
-    return asyncio.run(transactions(bench.dsn)) - before
+    before = asyncio.run(transactions(bench.dsn))
+    sent = load(bench.service, polls, connections, bench.scale.seconds).requests
+    time.sleep(QUIET_SECONDS)
+    return (asyncio.run(transactions(bench.dsn)) - before) / sent
 
 
 def size(bench: Bench) -> Iterator[Found]:
@@ -252,8 +254,8 @@ def render(bench: Bench) -> Iterator[Found]:
         took.append(max(each.at for each in found if each.during) - min(each.at for each in found if each.during))
     value = p99(during) / p99(alone)
     beside = (
-        f"alone p50 {median(alone):.1f}, p99 {p99(alone):.1f} ms; during p50 {median(during):.1f}, p99 {p99(during):.1f},"
-        f" worst {max(during):.1f} ms; rendering took {median(took):.1f} s"
+        f"alone p50 {median(alone):.1f}, p99 {p99(alone):.1f} ms; during p50 {median(during):.1f},"
+        f" p99 {p99(during):.1f}, worst {max(during):.1f} ms; rendering took {median(took):.1f} s"
     )
     yield Found(f"small polls' p99 while {TEN_THOUSAND:,} activities are rendered, to that without", value, "×", 3,
                 at_most=True, beside=beside)  # fmt: skip
@@ -287,13 +289,11 @@ def memory(bench: Bench) -> Iterator[Found]:
 def garbage(bench: Bench) -> Iterator[Found]:
     polls = [Poll(_spoiled(path)) for path in bench.planted.many]
     with bench.bare(bench.planted.many[:1], {}) as bare_server:
-        before = asyncio.run(transactions(bench.dsn))
         found = turns(bench, {"service": (bench.service, polls), "bare": (bare_server, polls)}, 64)
-        queries = _queries(bench, before)
     _only(found, most=LARGEST_UNCHANGED, refused=True)
-    sent = sum(each.requests for each in found["service"])
+    beside = f"{_beside(found)}; {_queries(bench, polls, 64):.4f} queries a poll"
     yield Found("garbage tokens, requests/s to bare 404", ratio(found, "service", "bare"), "×", 0.9, at_most=False,
-                beside=f"{_beside(found)}; {queries} transactions meanwhile, {sent:,} polls")  # fmt: skip
+                beside=beside)  # fmt: skip
 
 
 def _spoiled(path: str) -> str:

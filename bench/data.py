@@ -47,6 +47,7 @@ class Scale:
     """How much data and how much time a run takes."""
 
     sizes: tuple[int, ...]  # of calendars, in activities: the growth; the last one is the largest
+    compared: tuple[int, ...]  # those of them that are measured beside other programs
     calendars: int  # of the many feeds
     links: int  # to them
     each: int  # activities of each of them
@@ -57,8 +58,8 @@ class Scale:
     restarts: int
 
 
-FULL = Scale((100, 1_000, 10_000, 50_000), 200, 1_000, 50, 8, 5, 4, 20, 5)
-QUICK = Scale((100, 1_000, 10_000), 200, 1_000, 10, 3, 3, 1, 5, 2)
+FULL = Scale((100, 1_000, 10_000, 50_000), (100, 1_000, 10_000), 200, 1_000, 50, 8, 5, 4, 20, 5)
+QUICK = Scale((100, 1_000, 10_000), (100, 1_000), 200, 1_000, 10, 3, 3, 1, 5, 2)
 THOUSAND, TEN_THOUSAND = 1_000, 10_000
 
 
@@ -83,7 +84,7 @@ def meeting(calendar: str, number: int, said: str = "") -> dict[str, Any]:
         "calendarExternalIds": [calendar],
         "type": "MEETING",
         "title": f"{chosen.choice(WHAT)} {street} {said}".strip(),
-        "description": " ".join(chosen.sample(SENTENCES, 3)),
+        "description": " ".join(chosen.sample(SENTENCES, 4)),
         "location": f"{street}, {chosen.randint(20095, 22769)} Hamburg",
         "startsAt": starts_at.isoformat(),
         "endsAt": (starts_at + timedelta(minutes=15 * chosen.randint(1, 8))).isoformat(),

@@ -8,9 +8,11 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from http.client import HTTPConnection
 from itertools import accumulate
 from pathlib import Path
+from typing import Self
 
 from bench.kernel import UnfitMachineError, cpu_seconds
 from bench.servers import HOST, Server
@@ -114,16 +116,24 @@ class Client:
     """Requests one after the other on one connection, which is made again after the server has closed it."""
 
     def __init__(self, server: Server) -> None:
+        self._name = server.name
         self._connection = HTTPConnection(HOST, server.port, timeout=TIMEOUT)
 
-    def get(self, poll: Poll) -> Answer:
-        self._connection.connect() if self._connection.sock is None else None
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def get(self, poll: Poll, status: HTTPStatus | None = HTTPStatus.OK) -> Answer:
+        """Of that status; None: of any."""
+        if self._connection.sock is None:
+            self._connection.connect()
         began = time.perf_counter()
         self._connection.request("GET", poll.path, headers={"User-Agent": AGENTS[0], **poll.headers})
         answer = self._connection.getresponse()
         body = answer.read()
         milliseconds = (time.perf_counter() - began) * 1e3
+        if status not in (None, answer.status):
+            raise LoadError(f"{self._name} answered {answer.status} in place of {status}.")
         return Answer(answer.status, dict(answer.getheaders()), body, milliseconds)
-
-    def close(self) -> None:
-        self._connection.close()

@@ -1,0 +1,168 @@
+"""The report: a page of Markdown and its pictures."""
+
+import json
+import platform
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from bench import kernel
+from bench.compare import SERVICE, Measured
+from bench.data import THOUSAND
+from bench.environments import HERE, python
+from bench.patience import Small
+from bench.rows import Found
+
+OURS = ("aiohttp", "uvloop", "asyncpg", "icalendar")
+PEERS = ("radicale", "xandikos", "django", "django-ical", "gunicorn")
+HEAD = """# Speed
+
+Written by `{command}` on {date:%-d %B %Y}: {machine}, {system}, Python {python}, {ours}. Peers: {peers}.
+
+The server has one core, the load (wrk) and PostgreSQL have the other. Polls come by {links} links of 200 calendars, the
+k-th of them 1/k as often as the first; every poll is authorised by the database, limits are on, polls are counted.
+"Bare" is an aiohttp and uvloop handler that sends the same bytes, ready made. Ratios are those of medians of rounds in
+which both took turns, inside this run. Processor time is the kernel's, of the server's processes alone.
+"""
+
+
+@dataclass(frozen=True)
+class Results:
+    command: str
+    links: int
+    found: Sequence[Found]
+    measured: Sequence[Measured]
+    latencies: Sequence[Small]
+    load_average: float
+
+
+def write(results: Results, page: Path) -> None:
+    folder = page.with_suffix("")
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = {name: chart for name, chart in charts(results).items() if chart["series"]}
+    drawing = [python("pictures"), HERE / "pictures/draw.py", folder]
+    subprocess.run(drawing, input=json.dumps(pictures), text=True, check=True)
+    parts = [head(results), targets(results.found), peers(results), growth(results), latency(results)]
+    page.write_text("\n".join(part for part in parts if part))
+
+
+def head(results: Results) -> str:
+    return HEAD.format(
+        command=results.command, date=datetime.now(UTC), machine=kernel.machine(), system=platform.system(),
+        python=platform.python_version(), ours=", ".join(f"{name} {version(name)}" for name in OURS),
+        peers=", ".join(locked(PEERS)), links=f"{results.links:,}",
+    ) + f"The machine's load average was {results.load_average:.1f} when it began.\n"  # fmt: skip
+
+
+def locked(names: Sequence[str]) -> Iterator[str]:
+    """The versions of the peers, as their lock files have them for this Python."""
+    for lock in sorted(HERE.glob("peers/*/requirements.txt")):
+        for line in lock.read_text().splitlines():
+            name, _, rest = line.partition("==")
+            if name in names:
+                yield f"{name} {rest.split()[0]}"
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    heads, *others = rows
+    ruler = ["---", *["---:"] * (len(heads) - 1)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (heads, ruler, *others)) + "\n"
+
+
+def number(value: float) -> str:
+    """Three digits, or all that stand before the point."""
+    return f"{float(f'{value:.3g}'):,.10g}" if abs(value) < THOUSAND else f"{value:,.0f}"
+
+
+def targets(found: Sequence[Found]) -> str:
+    if not found:
+        return ""
+    rows = [("what", "target", "measured", "met")]
+    for row in found:
+        sense = "at most" if row.at_most else "at least"
+        met = "yes" if row.met else "**no**"
+        rows.append((row.what, f"{sense} {row.target:g} {row.unit}", f"{number(row.value)} {row.unit}", met))
+    details = "\n".join(f"- {row.what}: {row.beside}" for row in found)
+    return f"## What it must reach\n\n{table(rows)}\nThe figures behind them:\n\n{details}\n"
+
+
+def peers(results: Results) -> str:
+    if not results.measured:
+        return ""
+    names = list(dict.fromkeys(each.program for each in results.measured))
+    by = {(each.program, each.size, each.way): each for each in results.measured}
+    rows = [("program", "whole, requests/s", "its CPU, µs", "gzip, requests/s", "304, requests/s", "its CPU, µs")]
+    for name in names:
+        whole, gzip, again = (by.get((name, THOUSAND, way)) for way in ("whole", "gzip", "unchanged"))
+        rows.append(
+            (
+                name,
+                *_rate(whole),
+                *_rate(gzip)[:1],
+                *_rate(again if again and again.status == HTTPStatus.NOT_MODIFIED else None),
+            )
+        )
+    return (
+        f"## Beside other programs\n\n{THOUSAND:,} events, one connection. All serve the same: UID, SUMMARY, LOCATION,"
+        f" DTSTART and DTEND were compared before. – where a program has no such answer.\n\n"
+        f"![Requests a second of each program](speed/peers.svg)\n\n{table(rows)}"
+    )
+
+
+def _rate(measured: Measured | None) -> tuple[str, str]:
+    return (number(measured.per_second), number(measured.cpu)) if measured else ("–", "–")
+
+
+def growth(results: Results) -> str:
+    if not results.measured:
+        return ""
+    sizes = sorted({each.size for each in results.measured})
+    rows = [("program, median ms", *(f"{size:,}" for size in sizes))]
+    for name, points in _growth(results.measured).items():
+        rows.append((name, *(number(dict(points)[size]) if size in dict(points) else "–" for size in sizes)))
+    return f"## Growth\n\n![Milliseconds by the number of events](speed/growth.svg)\n\n{table(rows)}"
+
+
+def _growth(measured: Sequence[Measured]) -> dict[str, list[tuple[int, float]]]:
+    found: dict[str, list[tuple[int, float]]] = {}
+    for each in measured:
+        if each.way == "whole":
+            found.setdefault(each.program, []).append((each.size, each.p50))
+        elif each.way == "unchanged" and each.program == SERVICE:
+            found.setdefault(f"{SERVICE}, 304", []).append((each.size, each.p50))
+    return found
+
+
+def latency(results: Results) -> str:
+    if not results.latencies:
+        return ""
+    return (
+        "## Small polls while a large feed is rendered\n\n304s at a steady pace, each timed from the moment at which it"
+        " was due; at 0 a feed is asked for of which nothing is rendered, and the last point is where it was answered.\n\n"
+        "![Milliseconds of each small poll](speed/latency.svg)\n"
+    )
+
+
+def charts(results: Results) -> dict[str, dict[str, Any]]:
+    thousand = [each for each in results.measured if each.size == THOUSAND and each.way == "whole"]
+    points = [(round(each.at, 2), round(each.milliseconds, 2)) for each in results.latencies]
+    return {
+        "peers.svg": {
+            "kind": "bars", "title": f"A feed of {THOUSAND:,} events, requests a second", "logarithmic": True,
+            "labels": [each.program for each in reversed(thousand)],
+            "series": {"whole": [round(each.per_second, 2) for each in reversed(thousand)]} if thousand else {},
+        },
+        "growth.svg": {
+            "kind": "lines", "title": "Milliseconds of an answer, by events in the feed", "logarithmic": True,
+            "series": _growth(results.measured), "x": "events",
+        },
+        "latency.svg": {
+            "kind": "points", "title": "Small polls before and while a large feed is rendered, ms", "x": "seconds", "logarithmic": True,
+            "series": {"small polls": points} if points else {},
+        },
+    }  # fmt: skip

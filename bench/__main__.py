@@ -23,6 +23,8 @@ from db.embedded import postgres
 PEERS = "peers"
 PARTS = ",".join((PEERS, *ROWS))
 
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
 
 @contextmanager
 def prepared(scale: Scale) -> Iterator[Bench]:
@@ -49,6 +51,7 @@ def say_measured(each: Measured) -> None:
     )
 
 
+@app.command()
 def run(
     quick: Annotated[bool, typer.Option(help="Less data and fewer rounds.")] = False,
     only: Annotated[str, typer.Option(help="Some parts, with commas between.")] = PARTS,
@@ -84,4 +87,4 @@ def run(
 
 
 if __name__ == "__main__":
-    typer.run(run)
+    app()

@@ -109,14 +109,15 @@ def radicale(folder: Path, feeds: Sequence[Feed]) -> Iterator[Peer]:
     with Server(
         "radicale", [python("peers/radicale"), "-m", "radicale", "--config", "", *arguments], port, folder
     ) as server:
+        _write(server, "MKCOL", "/bench/", b"")
         for feed in feeds:
-            _put(server, f"/bench/c{feed.size}/", feed.octets)
+            _write(server, "PUT", f"/bench/c{feed.size}/", feed.octets)
         yield Peer("Radicale", server, "/bench/c{}/".format)
 
 
-def _put(server: Server, path: str, octets: bytes) -> None:
+def _write(server: Server, method: str, path: str, octets: bytes) -> None:
     connection = HTTPConnection(HOST, server.port, timeout=TIMEOUT)
-    connection.request("PUT", path, octets, {"Content-Type": "text/calendar; charset=utf-8"})
+    connection.request(method, path, octets, {"Content-Type": "text/calendar; charset=utf-8"})
     answer = connection.getresponse()
     if answer.status != HTTPStatus.CREATED:
         raise LoadError(f"{server.name} answered {answer.status}: {answer.read()[:500]!r}")

@@ -40,9 +40,12 @@ class Poll:
     path: str
     headers: Mapping[str, str] = field(default_factory=dict)
 
+    def said(self, number: int = 0) -> dict[str, str]:
+        """The headers; programs of several kinds poll."""
+        return {"User-Agent": AGENTS[number % len(AGENTS)], "Accept": "text/calendar", **self.headers}
+
     def octets(self, number: int) -> bytes:
-        """The request; programs of several kinds poll."""
-        headers = {"Host": HOST, "User-Agent": AGENTS[number % len(AGENTS)], **self.headers}
+        headers = {"Host": HOST, **self.said(number)}
         lines = [f"GET {self.path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
         return "\r\n".join([*lines, "", ""]).encode()
 
@@ -130,7 +133,7 @@ class Client:
         if self._connection.sock is None:
             self._connection.connect()
         began = time.perf_counter()
-        self._connection.request("GET", poll.path, headers={"User-Agent": AGENTS[0], **poll.headers})
+        self._connection.request("GET", poll.path, headers=poll.said())
         answer = self._connection.getresponse()
         body = answer.read()
         milliseconds = (time.perf_counter() - began) * 1e3

@@ -57,7 +57,7 @@ async def _timed(session: ClientSession, poll: Poll, due: float, starts: float) 
 
 
 async def _get(session: ClientSession, poll: Poll, status: HTTPStatus) -> None:
-    async with session.get(poll.path, headers={"Accept-Encoding": "identity", **poll.headers}) as answer:
+    async with session.get(poll.path, headers={"Accept-Encoding": "identity", **poll.said()}) as answer:
         await answer.read()
         if answer.status != status:
             raise LoadError(f"The service answered {answer.status} in place of {status}.")

@@ -44,9 +44,8 @@ class Results:
 def write(results: Results, page: Path) -> None:
     folder = page.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
-    pictures = {name: chart for name, chart in charts(results).items() if chart["series"]}
     drawing = [python("pictures"), HERE / "pictures/draw.py", folder]
-    subprocess.run(drawing, input=json.dumps(pictures), text=True, check=True)
+    subprocess.run(drawing, input=json.dumps(charts(results)), text=True, check=True)
     parts = [head(results), targets(results.found), peers(results), growth(results), latency(results)]
     page.write_text("\n".join(part for part in parts if part))
 
@@ -143,26 +142,32 @@ def latency(results: Results) -> str:
         return ""
     return (
         "## Small polls while a large feed is rendered\n\n304s at a steady pace, each timed from the moment at which it"
-        " was due; at 0 a feed is asked for of which nothing is rendered, and the last point is where it was answered.\n\n"
+        " was due. At 0 a feed is asked for of which nothing is rendered; it is answered at the last point.\n\n"
         "![Milliseconds of each small poll](speed/latency.svg)\n"
     )
 
 
 def charts(results: Results) -> dict[str, dict[str, Any]]:
-    thousand = [each for each in results.measured if each.size == THOUSAND and each.way == "whole"]
+    whole = [each for each in reversed(results.measured) if each.size == THOUSAND and each.way == "whole"]
     points = [(round(each.at, 2), round(each.milliseconds, 2)) for each in results.latencies]
-    return {
+    found = {
         "peers.svg": {
-            "kind": "bars", "title": f"A feed of {THOUSAND:,} events, requests a second", "logarithmic": True,
-            "labels": [each.program for each in reversed(thousand)],
-            "series": {"whole": [round(each.per_second, 2) for each in reversed(thousand)]} if thousand else {},
+            "kind": "bars",
+            "title": f"A feed of {THOUSAND:,} events, requests a second",
+            "labels": [each.program for each in whole],
+            "series": {"whole": [each.per_second for each in whole]} if whole else {},
         },
         "growth.svg": {
-            "kind": "lines", "title": "Milliseconds of an answer, by events in the feed", "logarithmic": True,
-            "series": _growth(results.measured), "x": "events",
+            "kind": "lines",
+            "title": "Milliseconds of an answer",
+            "x": "events",
+            "series": _growth(results.measured),
         },
         "latency.svg": {
-            "kind": "points", "title": "Small polls before and while a large feed is rendered, ms", "x": "seconds", "logarithmic": True,
+            "kind": "points",
+            "title": "Milliseconds of small polls",
+            "x": "seconds",
             "series": {"small polls": points} if points else {},
         },
-    }  # fmt: skip
+    }
+    return {name: {"logarithmic": True, **chart} for name, chart in found.items() if chart["series"]}

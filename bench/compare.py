@@ -155,7 +155,19 @@ def django(folder: Path, dsn: str) -> Iterator[Peer]:
     port, parsed = free_port(), urlsplit(dsn)
     host = parse_qs(parsed.query)["host"][0]
     database = {"NAME": parsed.path[1:], "USER": parsed.username, "HOST": host, "PORT": "5432", "CONN_MAX_AGE": None}
-    gunicorn = ["-m", "gunicorn", "--workers", "2", "--bind", f"{HOST}:{port}", "--timeout", str(TIMEOUT)]
+    gunicorn = [
+        "-m",
+        "gunicorn",
+        "--workers",
+        "2",
+        "--threads",
+        "2",
+        "--no-control-socket",
+        "--bind",
+        f"{HOST}:{port}",
+        "--timeout",
+        str(TIMEOUT),
+    ]
     command = [python("peers/django"), *gunicorn, "--chdir", str(HERE / "peers/django"), "feed:application"]
     with Server("django-ical", command, port, folder, {"DATABASE": json.dumps(database)}) as server:
         yield Peer("Django + django-ical", server, "/c{}.ics".format)

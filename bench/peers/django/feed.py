@@ -10,11 +10,9 @@ from django.conf import settings
 settings.configure(
     ALLOWED_HOSTS=["*"],
     DATABASES={"default": {"ENGINE": "django.db.backends.postgresql", **json.loads(os.environ["DATABASE"])}},
-    INSTALLED_APPS=["django.contrib.sites"],
     MIDDLEWARE=["django.middleware.gzip.GZipMiddleware", "django.middleware.http.ConditionalGetMiddleware"],
     ROOT_URLCONF=__name__,
     SECRET_KEY="of-a-benchmark",  # noqa: S106  # nothing is signed with it
-    SITE_ID=None,
     USE_TZ=True,
 )
 django.setup()

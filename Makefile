@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install
 
-.PHONY: demo install test lint types layers schema service readers lock
+.PHONY: demo install test lint types layers schema service readers bench bench-quick lock
 
 demo: install
 	@$(BIN)/calendar-feeds demo
@@ -42,6 +42,13 @@ readers: .venv/installed-dev .venv/installed-programs
 	@echo "== pytest: what other programs read and write"
 	@$(BIN)/pytest -p no:cacheprovider $(READERS)
 
+# How fast it is, beside other programs: 15 minutes, Linux with two processors and wrk. Writes docs/speed.md.
+bench: .venv/installed
+	@$(BIN)/python -m bench --report docs/speed.md
+
+bench-quick: .venv/installed
+	@$(BIN)/python -m bench --quick
+
 # Dependencies come as wheels whose hashes are written down, so no compiler is needed and a build can be repeated.
 .venv/installed: pyproject.toml requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "calendar-feeds needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
@@ -62,8 +69,10 @@ readers: .venv/installed-dev .venv/installed-programs
 	@$<
 	@touch $@
 
-# Write both lock files anew from pyproject.toml (needs uv).
+# Write the lock files anew, from pyproject.toml and those of the benchmark's other programs (needs uv).
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
 lock:
 	$(LOCK) --upgrade pyproject.toml --extra build --extra dev -o requirements-dev.txt
 	$(LOCK) pyproject.toml --extra build -c requirements-dev.txt -o requirements.txt
+	for wanted in bench/peers/*/requirements.in bench/pictures/requirements.in; do \
+	    $(LOCK) --upgrade $$wanted -o $${wanted%.in}.txt || exit; done

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from functools import partial
 from http import HTTPStatus
 from http.client import HTTPConnection
@@ -23,7 +23,7 @@ from icalendar import Calendar
 from bench import kernel
 from bench.data import meeting
 from bench.environments import HERE, python
-from bench.load import TIMEOUT, Client, LoadError, Poll, load
+from bench.load import TIMEOUT, Client, LoadError, Poll, get, load
 from bench.rows import ENCODINGS, GZIP, Bench
 from bench.servers import HOST, Server, free_port
 
@@ -48,8 +48,8 @@ class Event(NamedTuple):
     uid: str
     title: str
     location: str
-    starts_at: datetime
-    ends_at: datetime
+    starts_at: date
+    ends_at: date
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def xandikos(folder: Path, feeds: Sequence[Feed]) -> Iterator[Peer]:
     files.mkdir()
     for feed in feeds:
         name = f"c{feed.size}"
-        create = ["create-collection", "-d", files, "--type", "calendar", "--name", name]
+        create = ["create-collection", "-d", str(files), "--type", "calendar", "--name", name]
         subprocess.run([of_its_own, "-m", "xandikos", *create], check=True, capture_output=True)
         collection = next(path.parent for path in files.rglob(".git") if path.parent.name == name)
         for number, component in enumerate(feed.components):
@@ -212,8 +212,7 @@ def check_service(feed: Feed) -> None:
 
 def check(peer: Peer, feed: Feed) -> None:
     """See that the program serves the same events as the service."""
-    with Client(peer.server) as client:
-        served, wanted = events(client.get(Poll(peer.path(feed.size))).body), events(feed.octets)
+    served, wanted = events(get(peer.server, Poll(peer.path(feed.size))).body), events(feed.octets)
     if served != wanted:
         differ = next((each for each in wanted.values() if served.get(each.uid) != each), None)
         raise LoadError(f"{peer.name} serves {len(served)} of {len(wanted)} events, differently {differ}")
@@ -222,16 +221,15 @@ def check(peer: Peer, feed: Feed) -> None:
 def measure(peer: Peer, size: int, seconds: float) -> Iterator[Measured]:
     """Whole, gzipped, and with the ETag that the program gave, by one connection."""
     path = peer.path(size)
-    with Client(peer.server) as client:
-        etag = client.get(Poll(path)).headers.get("ETag")
-        ways = {"whole": Poll(path), "gzip": Poll(path, GZIP)}
-        ways |= {"unchanged": Poll(path, {"If-None-Match": etag})} if etag else {}
-        for way, poll in ways.items():
-            first = client.get(poll, None)
-            if way == "gzip" and first.headers.get("Content-Encoding") != "gzip":
-                continue
-            figures = _by_wrk if first.milliseconds < SLOW else _one_by_one
-            yield Measured(peer.name, size, way, first.status, *figures(peer.server, poll, seconds), len(first.body))
+    etag = get(peer.server, Poll(path)).headers.get("ETag")
+    ways = {"whole": Poll(path), "gzip": Poll(path, GZIP)}
+    ways |= {"unchanged": Poll(path, {"If-None-Match": etag})} if etag else {}
+    for way, poll in ways.items():
+        first = get(peer.server, poll, None)
+        if way == "gzip" and first.headers.get("Content-Encoding") != "gzip":
+            continue
+        figures = _by_wrk if first.milliseconds < SLOW else _one_by_one
+        yield Measured(peer.name, size, way, first.status, *figures(peer.server, poll, seconds), len(first.body))
 
 
 def _by_wrk(server: Server, poll: Poll, seconds: float) -> tuple[float, float, float, float]:

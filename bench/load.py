@@ -96,7 +96,7 @@ def load(server: Server, polls: Sequence[Poll], connections: int, seconds: float
         command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", f"--timeout={WRK_TIMEOUT}s"]
         before = cpu_seconds(server.pid)
         said = subprocess.run(
-            [*command, "-s", str(SCRIPT), f"http://{HOST}:{server.port}", "--", file.name],
+            [*command, "-s", str(SCRIPT), server.url, "--", file.name],
             capture_output=True, text=True, check=True,
         ).stdout  # fmt: skip
         cpu = cpu_seconds(server.pid) - before
@@ -140,3 +140,9 @@ class Client:
         if status not in (None, answer.status):
             raise LoadError(f"{self._name} answered {answer.status} in place of {status}.")
         return Answer(answer.status, dict(answer.getheaders()), body, milliseconds)
+
+
+def get(server: Server, poll: Poll, status: HTTPStatus | None = HTTPStatus.OK) -> Answer:
+    """One answer, on a connection of its own."""
+    with Client(server) as client:
+        return client.get(poll, status)

@@ -10,7 +10,7 @@ from itertools import count
 from aiohttp import ClientSession, ClientTimeout, TCPConnector
 
 from bench.load import TIMEOUT, LoadError, Poll, zipf
-from bench.servers import HOST, Server
+from bench.servers import Server
 
 PACE = 0.01  # seconds from one poll to the next
 ALONE_SECONDS = 4.0
@@ -30,7 +30,7 @@ class Small:
 async def polling(server: Server, small: Sequence[Poll], large: Poll) -> list[Small]:
     """How the small ones fared before the large one was sent, and until it was answered."""
     connector, timeout = TCPConnector(limit=CONNECTIONS), ClientTimeout(TIMEOUT)
-    async with ClientSession(f"http://{HOST}:{server.port}", connector=connector, timeout=timeout) as session:
+    async with ClientSession(server.url, connector=connector, timeout=timeout) as session:
         starts = time.perf_counter() + ALONE_SECONDS
         stop = asyncio.Event()
         pace = asyncio.create_task(_pace(session, small, starts, stop))

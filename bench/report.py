@@ -3,7 +3,7 @@
 import json
 import platform
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -14,12 +14,13 @@ from typing import Any
 from bench import kernel
 from bench.compare import SERVICE, Measured
 from bench.data import THOUSAND
-from bench.environments import HERE, python
+from bench.environments import HERE, python, versions
 from bench.patience import Small
 from bench.rows import Found
 
 OURS = ("aiohttp", "uvloop", "asyncpg", "icalendar")
-PEERS = ("radicale", "xandikos", "django", "django-ical", "gunicorn")
+PEERS = {"peers/radicale": ["radicale"], "peers/xandikos": ["xandikos"],
+         "peers/django": ["django", "django-ical", "gunicorn"], "peers/naive": ["aiohttp", "asyncpg", "icalendar"]}  # fmt: skip
 HEAD = """# Speed
 
 Written by `{command}` on {date:%-d %B %Y}: {machine}, {system}, Python {python}, {ours}. Peers: {peers}.
@@ -44,7 +45,7 @@ class Results:
 def write(results: Results, page: Path) -> None:
     folder = page.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
-    drawing = [python("pictures"), HERE / "pictures/draw.py", folder]
+    drawing = [python("pictures"), str(HERE / "pictures/draw.py"), str(folder)]
     subprocess.run(drawing, input=json.dumps(charts(results)), text=True, check=True)
     parts = [head(results), targets(results.found), peers(results), growth(results), latency(results)]
     page.write_text("\n".join(part for part in parts if part))
@@ -54,17 +55,8 @@ def head(results: Results) -> str:
     return HEAD.format(
         command=results.command, date=datetime.now(UTC), machine=kernel.machine(), system=platform.system(),
         python=platform.python_version(), ours=", ".join(f"{name} {version(name)}" for name in OURS),
-        peers=", ".join(locked(PEERS)), links=f"{results.links:,}",
+        peers=", ".join(each for of in PEERS for each in versions(of, PEERS[of])), links=f"{results.links:,}",
     ) + f"The machine's load average was {results.load_average:.1f} when it began.\n"  # fmt: skip
-
-
-def locked(names: Sequence[str]) -> Iterator[str]:
-    """The versions of the peers, as their lock files have them for this Python."""
-    for lock in sorted(HERE.glob("peers/*/requirements.txt")):
-        for line in lock.read_text().splitlines():
-            name, _, rest = line.partition("==")
-            if name in names:
-                yield f"{name} {rest.split()[0]}"
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

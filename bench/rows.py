@@ -14,7 +14,7 @@ from statistics import median
 
 from bench import kernel
 from bench.data import TEN_THOUSAND, THOUSAND, USER, Crm, Planted, Scale, meeting
-from bench.load import Answer, Client, Load, LoadError, Poll, load
+from bench.load import Answer, Client, Load, LoadError, Poll, get, load
 from bench.patience import Small, polling
 from bench.servers import Server, bare, transactions
 
@@ -61,9 +61,7 @@ class Bench:
         return Client(self.service)
 
     def get(self, poll: Poll, status: HTTPStatus = HTTPStatus.OK) -> Answer:
-        """One answer, on a connection of its own."""
-        with self.client() as client:
-            return client.get(poll, status)
+        return get(self.service, poll, status)
 
     def unchanged(self, paths: Sequence[str]) -> list[Poll]:
         """Polls with the ETag that each link has; the first answers are made for it."""

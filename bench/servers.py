@@ -12,11 +12,13 @@ from typing import Self
 
 import asyncpg
 
+from api.settings import PREFIX
 from bench import kernel
 
 START_SECONDS = 60
 STOP_SECONDS = 30
 HOST = "127.0.0.1"
+COMMAND = (sys.executable, "-m", "api.cli")
 HIGH = 10_000_000  # of limits that are on, and are not to be reached
 
 
@@ -40,7 +42,7 @@ class Server:
         self.name = name
         self.port = port
         self._command = ("taskset", "-c", str(kernel.SERVER_CORE), *command)
-        self._environment = {**os.environ, **(environment or {})}
+        self._environment = {**inherited(), **(environment or {})}
         self._log = folder / f"{name}.log"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -81,10 +83,19 @@ class Server:
             return tried.connect_ex((HOST, self.port)) == 0
 
     @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    @property
     def pid(self) -> int:
         if self._process is None or self._process.poll() is not None:
             raise ServerError(f"{self.name} has ended:\n{self._log.read_text()[-2_000:]}")
         return self._process.pid
+
+
+def inherited() -> dict[str, str]:
+    """This process's environment without settings of the service: they are all named below."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
 
 
 def service_environment(dsn: str, port: int, secret: str, **settings: object) -> dict[str, str]:
@@ -94,11 +105,11 @@ def service_environment(dsn: str, port: int, secret: str, **settings: object) ->
         "LINK_POLLS_PER_MINUTE": HIGH, "UNKNOWN_POLLS_PER_MINUTE": HIGH, "LINKS_PER_USER": 1_000,
         "MAX_EVENTS": 100_000, "MAX_BYTES": 100_000_000, "REQUEST_SECONDS": 300, **settings,
     }  # fmt: skip
-    return {f"CALENDAR_FEEDS_{name}": str(value) for name, value in values.items()}
+    return {f"{PREFIX}{name}": str(value) for name, value in values.items()}
 
 
 def service(folder: Path, environment: Mapping[str, str]) -> Server:
-    port = int(environment["CALENDAR_FEEDS_PORT"])
+    port = int(environment[f"{PREFIX}PORT"])
     return Server("calendar-feeds", [*COMMAND, "serve"], port, folder, environment)
 
 
@@ -110,14 +121,11 @@ def bare(folder: Path, answers: Path) -> Server:
 def command(environment: Mapping[str, str], *arguments: str) -> str:
     """What `calendar-feeds` prints, without its end of line."""
     found = subprocess.run(
-        [*COMMAND, *arguments], env={**os.environ, **environment}, capture_output=True, text=True, check=False
+        [*COMMAND, *arguments], env={**inherited(), **environment}, capture_output=True, text=True, check=False
     )
     if found.returncode:
         raise ServerError(found.stderr)
     return found.stdout.strip()
-
-
-COMMAND = (sys.executable, "-m", "api.cli")
 
 
 async def transactions(dsn: str) -> int:

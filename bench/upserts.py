@@ -1,6 +1,6 @@
 """What `upsertActivities` takes beside PostgreSQL alone, and what feeds of other calendars notice of it.
 
-    .venv/bin/python bench/upserts.py
+    .venv/bin/python -m bench.upserts
 
 The same activities come into the same tables, with their triggers: by COPY, in one transaction, and by calls of 1,000
 over HTTP to a service in a process of its own; then by the same calls again, which change nothing. Another calendar's
@@ -9,10 +9,7 @@ feed is polled meanwhile. Each round and way has an account of its own.
 
 import asyncio
 import json
-import os
 import secrets
-import socket
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -30,6 +27,8 @@ import typer
 from aiohttp import ClientSession
 
 from api.api_keys import hash_api_key, make_api_key
+from bench.kernel import settle
+from bench.servers import free_port, service, service_environment
 from db.accounts import add_account
 from db.activities import Activity
 from db.calendars import add_calendar, grant_access
@@ -161,29 +160,6 @@ async def polling(session: ClientSession, path: str, found: list[float]) -> Asyn
 # ---- The service and its account
 
 
-@asynccontextmanager
-async def service(dsn: str, secret: str) -> AsyncIterator[str]:
-    """`calendar-feeds serve` on a free port; its address."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    settings = {
-        "DATABASE_URL": dsn, "PORT": port, "SECRET_KEYS": secret, "JWT_SECRET": secrets.token_hex(32),
-        "LINK_POLLS_PER_MINUTE": 0, "LOG_LEVEL": "ERROR",
-    }  # fmt: skip
-    environment = {**os.environ, **{f"CALENDAR_FEEDS_{name}": str(value) for name, value in settings.items()}}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "api.cli", "serve", env=environment, stdout=asyncio.subprocess.PIPE
-    )
-    assert process.stdout
-    assert await process.stdout.readline()
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        await process.wait()
-
-
 async def plant(conn: Conn, secret: str) -> Account:
     account_id, key_id = (await add_account(conn, "Harbour Homes", NOW)).account_id, new_id()
     key = make_api_key(account_id, key_id)
@@ -250,11 +226,12 @@ def report(found: Measured, count: int) -> None:
         typer.echo(f"  polls {name:18}{median(polls):8.1f} ms  99 %: {late:.1f} ms  worst: {max(polls):.1f} ms")
 
 
-async def main(dsn: str, count: int, rounds: int) -> None:
+async def main(dsn: str, folder: Path, count: int, rounds: int) -> None:
     await migrate(dsn)
-    conn, secret = await asyncpg.connect(dsn), f"k1:{secrets.token_hex(32)}"
-    async with service(dsn, secret) as address, ClientSession(address) as session:
-        report(await measure(conn, session, secret, count, rounds), count)
+    conn, secret = await asyncpg.connect(dsn), secrets.token_hex(32)
+    with service(folder, service_environment(dsn, free_port(), secret)) as server:
+        async with ClientSession(server.url) as session:
+            report(await measure(conn, session, f"k1:{secret}", count, rounds), count)
     await conn.close()
 
 
@@ -262,8 +239,9 @@ def run(
     count: Annotated[int, typer.Option(help="How many activities, in calls of 1,000.")] = 10_000,
     rounds: Annotated[int, typer.Option(help="How many rounds.")] = 5,
 ) -> None:
+    settle()
     with tempfile.TemporaryDirectory() as folder, postgres(Path(folder)) as dsn:
-        asyncio.run(main(dsn, count, rounds))
+        asyncio.run(main(dsn, Path(folder), count, rounds))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The benchmark: `python -m bench`, about 15 minutes; with `--quick` about two; with `--only 304,body` some of it."""
 
+import asyncio
 import os
 import secrets
 import sys
@@ -17,7 +18,7 @@ from bench.compare import Measured, compare
 from bench.data import FULL, QUICK, Crm, Scale, plant
 from bench.load import require_wrk
 from bench.rows import ROWS, Bench, Found
-from bench.servers import command, free_port, service, service_environment
+from bench.servers import analyze, command, free_port, service, service_environment
 from db.embedded import postgres
 
 PEERS = "peers"
@@ -35,7 +36,9 @@ def prepared(scale: Scale) -> Iterator[Bench]:
         command(environment, "migrate")
         with service(folder, environment) as server:
             crm = Crm.of_new_account(server, environment)
-            yield Bench(server, dsn, crm, plant(crm, scale), scale, folder)
+            planted = plant(crm, scale)
+            asyncio.run(analyze(dsn))
+            yield Bench(server, dsn, crm, planted, scale, folder)
 
 
 def say_found(found: Found) -> None:

@@ -19,8 +19,11 @@ from bench.patience import Small
 from bench.rows import Found
 
 OURS = ("aiohttp", "uvloop", "asyncpg", "icalendar")
-PEERS = {"peers/radicale": ["radicale"], "peers/xandikos": ["xandikos"],
-         "peers/django": ["django", "django-ical", "gunicorn"], "peers/naive": ["aiohttp", "asyncpg", "icalendar"]}  # fmt: skip
+PEERS = {
+    "peers/radicale": ["radicale"],
+    "peers/xandikos": ["xandikos"],
+    "peers/django": ["django", "django-ical", "gunicorn"],
+}
 HEAD = """# Speed
 
 Written by `{command}` on {date:%-d %B %Y}: {machine}, {system}, Python {python}, {ours}. Peers: {peers}.

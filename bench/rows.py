@@ -16,7 +16,7 @@ from bench import kernel
 from bench.data import TEN_THOUSAND, THOUSAND, USER, Crm, Planted, Scale, meeting
 from bench.load import Answer, Client, Load, LoadError, Poll, get, load
 from bench.patience import Small, polling
-from bench.servers import Server, bare, transactions
+from bench.servers import Server, analyze, bare, transactions
 
 GZIP = {"Accept-Encoding": "gzip"}
 PLAIN: dict[str, str] = {}
@@ -62,6 +62,12 @@ class Bench:
 
     def get(self, poll: Poll, status: HTTPStatus = HTTPStatus.OK) -> Answer:
         return get(self.service, poll, status)
+
+    def settle(self, poll: Poll) -> Answer:
+        """The answer, of which everything is stored and known to the planner of queries from now on."""
+        answer = self.get(poll)
+        asyncio.run(analyze(self.dsn))
+        return answer
 
     def unchanged(self, paths: Sequence[str]) -> list[Poll]:
         """Polls with the ETag that each link has; the first answers are made for it."""
@@ -182,6 +188,7 @@ def body(bench: Bench) -> Iterator[Found]:
 def change(bench: Bench) -> Iterator[Found]:
     """A cached body costs what it costs bare aiohttp: there may be no cache to compare with."""
     path, calendar = bench.planted.sized[TEN_THOUSAND], f"of-{TEN_THOUSAND}"
+    bench.settle(Poll(path))
     with bench.bare(bench.unchanged([path]), ENCODINGS) as bare_server:
         for name, headers in ENCODINGS.items():
             first, again, ready, poll = [], [], [], Poll(path, headers)
@@ -205,7 +212,7 @@ def _spread(values: Sequence[float]) -> str:
 def cold(bench: Bench) -> Iterator[Found]:
     path = bench.planted.sized[TEN_THOUSAND]
     for name, headers in ENCODINGS.items():
-        bench.get(Poll(path, headers))  # fragments are stored from now on
+        bench.settle(Poll(path, headers))
         found = []
         for _ in range(bench.scale.restarts):
             bench.service.restart()
@@ -250,8 +257,7 @@ def p99(values: Sequence[float]) -> float:
 def memory(bench: Bench) -> Iterator[Found]:
     largest = bench.scale.sizes[-1]
     path = bench.planted.sized[largest]
-    length = len(bench.get(Poll(path)).body)
-    bench.get(Poll(path, GZIP))
+    length = len(bench.settle(Poll(path)).body)
     bench.service.restart()
     for small in bench.planted.many[:200]:
         bench.get(Poll(small))

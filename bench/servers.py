@@ -128,6 +128,13 @@ def command(environment: Mapping[str, str], *arguments: str) -> str:
     return found.stdout.strip()
 
 
+async def analyze(dsn: str) -> None:
+    """What PostgreSQL does by itself within minutes after much was written: look what its tables hold."""
+    conn = await asyncpg.connect(dsn)
+    await conn.execute("ANALYZE")
+    await conn.close()
+
+
 async def transactions(dsn: str) -> int:
     """How many have ended in this database; each query outside of one is one."""
     conn = await asyncpg.connect(dsn)

@@ -24,7 +24,7 @@ def draw(chart: dict[str, Any]) -> bytes:
         show_legend=len(chart["series"]) > 1, legend_at_bottom=True, print_values=kind == "bars",
         stroke=kind == "lines", dots_size=2 if kind == "points" else 4,
     )  # fmt: skip
-    drawn.formatter = lambda value: f"{float(f'{value:.3g}'):,g}"
+    drawn.value_formatter = drawn.x_value_formatter = lambda value: f"{float(f'{value:.3g}'):,.10g}"
     drawn.x_labels = chart.get("labels")
     for name, values in chart["series"].items():
         drawn.add(name, values)

@@ -253,8 +253,8 @@ def compare(bench: Bench) -> Iterator[Measured]:
     sized, seconds = bench.planted.sized, bench.scale.seconds
     with bench.bare(bench.unchanged([*sized.values()]), ENCODINGS) as server:
         for size in sized:
-            yield from measure(Peer(BARE, server, sized.__getitem__), size, seconds)
             yield from measure(Peer(SERVICE, bench.service, sized.__getitem__), size, seconds)
+            yield from measure(Peer(BARE, server, sized.__getitem__), size, seconds)
     feeds = [Feed(size, bench.get(Poll(sized[size])).body) for size in bench.scale.compared]
     for feed in feeds:
         check_service(feed)

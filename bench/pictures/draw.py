@@ -1,40 +1,74 @@
-"""Draws charts by pygal: `draw.py FOLDER`, with the charts as JSON by the names of their files on standard input."""
+"""Draws charts by matplotlib: `draw.py FOLDER`; standard input has the charts as JSON, by the names of their files."""
 
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
-import pygal
-from pygal.style import Style
+import matplotlib as mpl
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
-STYLE = Style(
-    background="white", plot_background="white", font_family="sans-serif", title_font_size=18, legend_font_size=13,
-    label_font_size=12, major_label_font_size=12, value_font_size=12, value_colors=("black",) * 12,
-    colors=("#4682B4", "#9AA5B1", "#D1495B", "#EDAE49", "#66A182", "#8D6A9F", "#2E4057"),
-)  # fmt: skip
-KINDS = {"bars": pygal.HorizontalBar, "lines": pygal.XY, "points": pygal.XY}
+COLORS = ("#4682B4", "#9AA5B1", "#2E4057", "#D1495B", "#EDAE49", "#66A182", "#8D6A9F")
+mpl.rcParams |= {
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "calendar-feeds",
+    "axes.prop_cycle": mpl.cycler(color=COLORS),
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.alpha": 0.3,
+}
 
 
-def draw(chart: dict[str, Any]) -> bytes:
-    kind = chart["kind"]
-    drawn = KINDS[kind](
-        style=STYLE, js=[], no_prefix=True, width=900, height=460, margin=20, truncate_legend=-1, truncate_label=-1,
-        title=chart["title"], x_title=chart.get("x"), logarithmic=chart["logarithmic"],
-        show_legend=len(chart["series"]) > 1, legend_at_bottom=True, print_values=kind == "bars",
-        stroke=kind == "lines", dots_size=2 if kind == "points" else 4,
-    )  # fmt: skip
-    drawn.value_formatter = drawn.x_value_formatter = lambda value: f"{float(f'{value:.3g}'):,.10g}"
-    drawn.x_labels = chart.get("labels")
-    for name, values in chart["series"].items():
-        drawn.add(name, values)
-    octets: bytes = drawn.render()
-    return octets
+def said(value: float, _: object = None) -> str:
+    """Three digits, or all that stand before the point."""
+    return f"{float(f'{value:.3g}'):,.10g}"
+
+
+def bars(axes: Axes, series: dict[str, float]) -> None:
+    names = [*reversed(series)]
+    values = [series[name] for name in names]
+    drawn = axes.barh(names, values, color=[COLORS[0] if name == "calendar-feeds" else COLORS[1] for name in names])
+    axes.bar_label(drawn, [said(value) for value in values], padding=4)
+    axes.set_xscale("log")
+    axes.set_xlim(min(values) / 3, max(values) * 3)
+
+
+def lines(axes: Axes, series: dict[str, list[tuple[float, float]]]) -> None:
+    for name, points in series.items():
+        axes.plot(*zip(*points, strict=True), marker="o", label=name)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+
+
+def points(axes: Axes, series: dict[str, list[tuple[float, float]]]) -> None:
+    for name, each in series.items():
+        axes.plot(*zip(*each, strict=True), ".", markersize=4, label=name)
+    axes.axvline(0, color=COLORS[3], linewidth=1)
+    axes.set_yscale("log")
+
+
+KINDS = {"bars": bars, "lines": lines, "points": points}
+
+
+def draw(chart: dict[str, Any], file: Path) -> None:
+    figure, axes = plt.subplots(figsize=(9, 4.5), layout="constrained")
+    KINDS[chart["kind"]](axes, chart["series"])
+    axes.set(title=chart["title"], xlabel=chart["x"], ylabel=chart["y"])
+    axes.grid(axis="x" if chart["kind"] == "bars" else "both")
+    for axis in (axes.xaxis, axes.yaxis):
+        if axis.get_scale() == "log":
+            axis.set_major_formatter(FuncFormatter(said))
+            axis.set_minor_formatter(NullFormatter())
+    figure.savefig(file, metadata={"Date": None})
+    plt.close(figure)
 
 
 def main(folder: Path) -> None:
     for name, chart in json.load(sys.stdin).items():
-        (folder / name).write_bytes(draw(chart))
+        draw(chart, folder / name)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from bench.environments import HERE, python, versions
 from bench.patience import Small
 from bench.rows import Found
 
+PICTURES = "speed"  # the folder beside the page
 OURS = ("aiohttp", "uvloop", "asyncpg", "icalendar")
 PEERS = {
     "peers/radicale": ["radicale"],
@@ -46,7 +47,7 @@ class Results:
 
 
 def write(results: Results, page: Path) -> None:
-    folder = page.with_suffix("")
+    folder = page.parent / PICTURES
     folder.mkdir(parents=True, exist_ok=True)
     drawing = [python("pictures"), str(HERE / "pictures/draw.py"), str(folder)]
     subprocess.run(drawing, input=json.dumps(charts(results)), text=True, check=True)
@@ -104,7 +105,7 @@ def peers(results: Results) -> str:
     return (
         f"## Beside other programs\n\n{THOUSAND:,} events, one connection. All serve the same: UID, SUMMARY, LOCATION,"
         f" DTSTART and DTEND were compared before. – where a program has no such answer.\n\n"
-        f"![Requests a second of each program](speed/peers.svg)\n\n{table(rows)}"
+        f"![Requests a second of each program]({PICTURES}/peers.svg)\n\n{table(rows)}"
     )
 
 
@@ -119,7 +120,7 @@ def growth(results: Results) -> str:
     rows = [("program, median ms", *(f"{size:,}" for size in sizes))]
     for name, points in _growth(results.measured).items():
         rows.append((name, *(number(dict(points)[size]) if size in dict(points) else "–" for size in sizes)))
-    return f"## Growth\n\n![Milliseconds by the number of events](speed/growth.svg)\n\n{table(rows)}"
+    return f"## Growth\n\n![Milliseconds by the number of events]({PICTURES}/growth.svg)\n\n{table(rows)}"
 
 
 def _growth(measured: Sequence[Measured]) -> dict[str, list[tuple[int, float]]]:
@@ -138,7 +139,7 @@ def latency(results: Results) -> str:
     return (
         "## Small polls while a large feed is rendered\n\n304s at a steady pace, each timed from the moment at which it"
         " was due. At 0 a feed is asked for of which nothing is rendered; it is answered at the last point.\n\n"
-        "![Milliseconds of each small poll](speed/latency.svg)\n"
+        f"![Milliseconds of each small poll]({PICTURES}/latency.svg)\n"
     )
 
 

@@ -174,15 +174,15 @@ def body(bench: Bench) -> Iterator[Found]:
     with bench.bare(bench.unchanged(paths), ENCODINGS) as bare_server:
         for name, headers in ENCODINGS.items():
             answer = bench.get(Poll(paths[0], headers))
-            is_gzip = answer.headers.get("Content-Encoding") == "gzip"
             polls = [Poll(path, headers) for path in paths]
             found = turns(bench, {"service": (bench.service, polls), "bare": (bare_server, polls)}, 16)
             _only(found, least=len(answer.body) * 0.9)
-            cpu = f"{ratio(found, 'service', 'bare', 'cpu'):.2f}× its CPU"
-            note = f"; {len(answer.body):,} octets" + ("" if is_gzip == (headers is GZIP) else ", NOT COMPRESSED")
+            is_such = (answer.headers.get("Content-Encoding") == "gzip") == (headers is GZIP)
+            note = f"{len(answer.body):,} octets" if is_such else "NOT COMPRESSED"
+            cpu = f"{ratio(found, 'service', 'bare', 'cpu'):.2f} × the CPU of bare"
             yield Found(f"body from the cache, {THOUSAND:,} activities, {name}, requests/s to bare",
-                        ratio(found, "service", "bare"), "×", 0.9, at_most=False,
-                        beside=f"{_beside(found)}; {cpu}{note}")  # fmt: skip
+                        ratio(found, "service", "bare") if is_such else 0, "×", 0.9, at_most=False,
+                        beside=f"{_beside(found)}; {cpu}; {note}")  # fmt: skip
 
 
 def change(bench: Bench) -> Iterator[Found]:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def points(axes: Axes, series: dict[str, list[tuple[float, float]]]) -> None:
     axes.set_yscale("log")
 
 
-KINDS = {"bars": bars, "lines": lines, "points": points}
+KINDS: dict[str, Callable[[Axes, Any], None]] = {"bars": bars, "lines": lines, "points": points}
 
 
 def draw(chart: dict[str, Any], file: Path) -> None:

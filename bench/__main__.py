@@ -17,7 +17,8 @@ from bench import kernel, report
 from bench.compare import Measured, compare
 from bench.data import FULL, QUICK, Crm, Scale, plant
 from bench.load import require_wrk
-from bench.rows import ROWS, Bench, Found
+from bench.rig import Bench
+from bench.rows import ROWS, Found
 from bench.servers import analyze, command, free_port, service, service_environment
 from db.embedded import postgres
 

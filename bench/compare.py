@@ -24,7 +24,7 @@ from bench import kernel
 from bench.data import meeting
 from bench.environments import HERE, python
 from bench.load import TIMEOUT, Client, LoadError, Poll, get, load
-from bench.rows import ENCODINGS, GZIP, Bench
+from bench.rig import ENCODINGS, GZIP, Bench
 from bench.servers import HOST, Server, free_port
 
 SERVICE, BARE = "calendar-feeds", "bare aiohttp"

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPMessage
 from itertools import accumulate
 from pathlib import Path
 from typing import Self
@@ -66,7 +66,7 @@ class Load:
 @dataclass(frozen=True)
 class Answer:
     status: int
-    headers: Mapping[str, str]
+    headers: HTTPMessage
     body: bytes
     milliseconds: float
 
@@ -139,7 +139,7 @@ class Client:
         milliseconds = (time.perf_counter() - began) * 1e3
         if status not in (None, answer.status):
             raise LoadError(f"{self._name} answered {answer.status} in place of {status}.")
-        return Answer(answer.status, dict(answer.getheaders()), body, milliseconds)
+        return Answer(answer.status, answer.headers, body, milliseconds)
 
 
 def get(server: Server, poll: Poll, status: HTTPStatus | None = HTTPStatus.OK) -> Answer:

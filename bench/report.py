@@ -31,8 +31,8 @@ Written by `{command}` on {date:%-d %B %Y}: {machine}, {system}, Python {python}
 
 The server has one core, the load (wrk) and PostgreSQL have the other. Polls come by {links} links of 200 calendars, the
 k-th of them 1/k as often as the first; every poll is authorised by the database, limits are on, polls are counted.
-"Bare" is an aiohttp and uvloop handler that sends the same bytes, ready made. Ratios are those of medians of rounds in
-which both took turns, inside this run. Processor time is the kernel's, of the server's processes alone.
+"Bare" is an aiohttp and uvloop handler that sends the same bytes, ready made. Both take turns in each round,
+and ratios are medians of those of each round. Processor time is the kernel's, of the server's processes alone.
 """
 
 

@@ -1,27 +1,20 @@
-"""What the service must reach, measured row by row. Ratios are of medians of rounds in which both took turns."""
+"""What the service must reach, measured row by row. Ratios are medians of those of each round."""
 
 import asyncio
-import json
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http import HTTPStatus
-from itertools import count
-from pathlib import Path
+from dataclasses import dataclass
 from statistics import median
 
 from bench import kernel
-from bench.data import TEN_THOUSAND, THOUSAND, USER, Crm, Planted, Scale, meeting
-from bench.load import Answer, Client, Load, LoadError, Poll, get, load
-from bench.patience import Small, polling
-from bench.servers import Server, analyze, bare, transactions
+from bench.data import TEN_THOUSAND, THOUSAND, USER, meeting
+from bench.load import Client, Load, Poll, load
+from bench.patience import polling
+from bench.rig import ENCODINGS, GZIP, Bench
+from bench.rounds import figures, only, ratio, turns
+from bench.servers import Server, transactions
 
-GZIP = {"Accept-Encoding": "gzip"}
-PLAIN: dict[str, str] = {}
-ENCODINGS: dict[str, dict[str, str]] = {"plain": PLAIN, "gzip": GZIP}
-OF_A_CONNECTION = ("date", "server", "content-length", "connection", "content-type")
 LARGEST_UNCHANGED = 1_000  # octets
 BACKGROUND_SECONDS = 10
 QUIET_SECONDS = 1.5  # after which PostgreSQL has counted all that was asked
@@ -44,95 +37,8 @@ class Found:
         return self.value <= self.target if self.at_most else self.value >= self.target
 
 
-@dataclass
-class Bench:
-    """The service with its data, the bare limit with the same answers, and what else rows share."""
-
-    service: Server
-    dsn: str
-    crm: Crm
-    planted: Planted
-    scale: Scale
-    folder: Path
-    fresh: Iterator[int] = field(default_factory=count)  # numbers that no other row has used
-    latencies: list[Sequence[Small]] = field(default_factory=list)  # of the row "render", for its picture
-
-    def client(self) -> Client:
-        return Client(self.service)
-
-    def get(self, poll: Poll, status: HTTPStatus = HTTPStatus.OK) -> Answer:
-        return get(self.service, poll, status)
-
-    def settle(self, poll: Poll) -> Answer:
-        """The answer, of which everything is stored and known to the planner of queries from now on."""
-        answer = self.get(poll)
-        asyncio.run(analyze(self.dsn))
-        return answer
-
-    def unchanged(self, paths: Sequence[str]) -> list[Poll]:
-        """Polls with the ETag that each link has; the first answers are made for it."""
-        with self.client() as client:
-            return [Poll(path, {"If-None-Match": client.get(Poll(path)).headers["ETag"]}) for path in paths]
-
-    @contextmanager
-    def bare(self, unchanged: Sequence[Poll], encodings: Mapping[str, Mapping[str, str]]) -> Iterator[Server]:
-        """The bare limit with what the service answers to these polls, and bodies in these encodings."""
-        answers = {poll.path: self._answers(number, poll, encodings) for number, poll in enumerate(unchanged)}
-        (self.folder / "answers.json").write_text(json.dumps(answers))
-        with bare(self.folder, self.folder) as server:
-            yield server
-
-    def _answers(self, number: int, poll: Poll, encodings: Mapping[str, Mapping[str, str]]) -> dict[str, object]:
-        bodies = {}
-        for name, asked in encodings.items():
-            answer, file = self.get(Poll(poll.path, asked)), f"{number}.{name}"
-            (self.folder / file).write_bytes(answer.body)
-            bodies[asked.get("Accept-Encoding", "identity")] = {"headers": _said(answer, with_type=True), "file": file}
-        return {"unchanged": _said(self.get(poll, HTTPStatus.NOT_MODIFIED)), "bodies": bodies}
-
-
-def _said(answer: Answer, *, with_type: bool = False) -> dict[str, str]:
-    """The headers that the service gave, without those that the server of any answer adds."""
-    left_out = set(OF_A_CONNECTION) - ({"content-type"} if with_type else set())
-    return {name: value for name, value in answer.headers.items() if name.lower() not in left_out}
-
-
-def turns(bench: Bench, ways: Mapping[str, tuple[Server, Sequence[Poll]]], connections: int) -> dict[str, list[Load]]:
-    """Each way once in every round, after one that does not count."""
-    found: dict[str, list[Load]] = {name: [] for name in ways}
-    for server, polls in ways.values():
-        load(server, polls, connections, 1)
-    for _ in range(bench.scale.rounds):
-        for name, (server, polls) in ways.items():
-            found[name].append(load(server, polls, connections, bench.scale.seconds))
-    return found
-
-
-def middle(loads: Sequence[Load], name: str) -> float:
-    return float(median(getattr(each, name) for each in loads))
-
-
-def ratio(found: Mapping[str, Sequence[Load]], one: str, other: str, name: str = "per_second") -> float:
-    return middle(found[one], name) / middle(found[other], name)
-
-
-def _beside(found: Mapping[str, Sequence[Load]]) -> str:
-    """For each way requests a second, p50, p99 and processor time."""
-    return "; ".join(
-        f"{name}: {middle(loads, 'per_second'):,.0f}/s, p50 {middle(loads, 'p50'):.2f} ms,"
-        f" p99 {middle(loads, 'p99'):.2f} ms, {middle(loads, 'cpu'):.1f} µs"
-        for name, loads in found.items()
-    )
-
-
-def _only(
-    found: Mapping[str, Sequence[Load]], *, most: float = float("inf"), least: float = 0, refused: bool = False
-) -> None:
-    """See that the answers were such as the row speaks of."""
-    for name, loads in found.items():
-        for each in loads:
-            if not least <= each.octets <= most or each.refused != (each.requests if refused else 0):
-                raise LoadError(f"{name}: {each.octets:,.0f} octets an answer, {each.refused} refused.")
+def _turns(bench: Bench, ways: Mapping[str, tuple[Server, Sequence[Poll]]], connections: int) -> dict[str, list[Load]]:
+    return turns(ways, connections, bench.scale.rounds, bench.scale.seconds)
 
 
 def unchanged(bench: Bench) -> Iterator[Found]:
@@ -140,13 +46,13 @@ def unchanged(bench: Bench) -> Iterator[Found]:
     with bench.bare(polls, {}) as bare_server:
         ways = {"service": (bench.service, polls), "bare": (bare_server, polls)}
         for connections, target in ((64, 0.85), (16, 0.60)):
-            found = turns(bench, ways, connections)
-            _only(found, most=LARGEST_UNCHANGED)
-            beside = f"{_beside(found)}; {_queries(bench, polls, connections):.2f} queries a poll"
+            found = _turns(bench, ways, connections)
+            only(found, most=LARGEST_UNCHANGED)
+            beside = f"{figures(found)}; {_queries(bench, polls, connections):.2f} queries a poll"
             yield Found(f"304, {connections} connections, requests/s to bare", ratio(found, "service", "bare"), "×",
                         target, at_most=False, beside=beside)  # fmt: skip
         yield Found("304, server CPU a request to bare, 16 connections", ratio(found, "service", "bare", "cpu"), "×",
-                    1.5, at_most=True, beside=_beside(found))  # fmt: skip
+                    1.5, at_most=True, beside=figures(found))  # fmt: skip
 
 
 def _queries(bench: Bench, polls: Sequence[Poll], connections: int) -> float:
@@ -162,11 +68,11 @@ def size(bench: Bench) -> Iterator[Found]:
     smallest, largest = bench.scale.sizes[0], bench.scale.sizes[-1]
     paths = {f"{each:,}": bench.planted.sized[each] for each in (smallest, largest)}
     ways = {name: (bench.service, bench.unchanged([path])) for name, path in paths.items()}
-    found = turns(bench, ways, 16)
-    _only(found, most=LARGEST_UNCHANGED)
+    found = _turns(bench, ways, 16)
+    only(found, most=LARGEST_UNCHANGED)
     value = ratio(found, f"{largest:,}", f"{smallest:,}")
     what = f"304 of a feed of {largest:,} to one of {smallest:,}, requests/s"
-    yield Found(what, value, "×", 0.9, at_most=False, beside=_beside(found))
+    yield Found(what, value, "×", 0.9, at_most=False, beside=figures(found))
 
 
 def body(bench: Bench) -> Iterator[Found]:
@@ -175,14 +81,14 @@ def body(bench: Bench) -> Iterator[Found]:
         for name, headers in ENCODINGS.items():
             answer = bench.get(Poll(paths[0], headers))
             polls = [Poll(path, headers) for path in paths]
-            found = turns(bench, {"service": (bench.service, polls), "bare": (bare_server, polls)}, 16)
-            _only(found, least=len(answer.body) * 0.9)
+            found = _turns(bench, {"service": (bench.service, polls), "bare": (bare_server, polls)}, 16)
+            only(found, least=len(answer.body) * 0.9)
             is_such = (answer.headers.get("Content-Encoding") == "gzip") == (headers is GZIP)
             note = f"{len(answer.body):,} octets" if is_such else "NOT COMPRESSED"
             cpu = f"{ratio(found, 'service', 'bare', 'cpu'):.2f} × the CPU of bare"
             yield Found(f"body from the cache, {THOUSAND:,} activities, {name}, requests/s to bare",
                         ratio(found, "service", "bare") if is_such else 0, "×", 0.9, at_most=False,
-                        beside=f"{_beside(found)}; {cpu}; {note}")  # fmt: skip
+                        beside=f"{figures(found)}; {cpu}; {note}")  # fmt: skip
 
 
 def change(bench: Bench) -> Iterator[Found]:
@@ -277,9 +183,9 @@ def memory(bench: Bench) -> Iterator[Found]:
 def garbage(bench: Bench) -> Iterator[Found]:
     polls = [Poll(_spoiled(path)) for path in bench.planted.many]
     with bench.bare([], {}) as bare_server:
-        found = turns(bench, {"service": (bench.service, polls), "bare": (bare_server, polls)}, 64)
-    _only(found, most=LARGEST_UNCHANGED, refused=True)
-    beside = f"{_beside(found)}; {_queries(bench, polls, 64):.4f} queries a poll"
+        found = _turns(bench, {"service": (bench.service, polls), "bare": (bare_server, polls)}, 64)
+    only(found, most=LARGEST_UNCHANGED, refused=True)
+    beside = f"{figures(found)}; {_queries(bench, polls, 64):.4f} queries a poll"
     yield Found("garbage tokens, requests/s to bare 404", ratio(found, "service", "bare"), "×", 0.9, at_most=False,
                 beside=beside)  # fmt: skip
 

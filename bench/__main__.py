@@ -3,6 +3,7 @@
 import asyncio
 import os
 import secrets
+import signal
 import sys
 import tempfile
 import time
@@ -18,7 +19,7 @@ from bench.compare import Measured, compare
 from bench.data import FULL, QUICK, Crm, Scale, plant
 from bench.load import require_wrk
 from bench.rig import Bench
-from bench.rows import ROWS, Found
+from bench.rows import MIB, ROWS, Found
 from bench.servers import analyze, command, free_port, service, service_environment
 from db.embedded import postgres
 
@@ -51,7 +52,7 @@ def say_found(found: Found) -> None:
 def say_measured(each: Measured) -> None:
     typer.echo(
         f"  {each.program:22}{each.size:7,} {each.way:10}{each.status} {each.per_second:10,.2f}/s"
-        f" {each.p50:10,.2f} ms {each.cpu:12,.0f} µs {each.octets:11,} octets"
+        f" {each.p50:10,.2f} ms {each.cpu:12,.0f} µs {each.memory / MIB:7,.0f} MiB {each.octets:11,} octets"
     )
 
 
@@ -68,6 +69,7 @@ def run(
     except kernel.UnfitMachineError as exc:
         sys.exit(str(exc))
     os.nice(nice)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("The benchmark was ended."))  # and with it all that it started
     load_average, began = os.getloadavg()[0], time.monotonic()
     found: list[Found] = []
     measured: list[Measured] = []

@@ -66,7 +66,7 @@ class Feed:
 
 @dataclass(frozen=True)
 class Measured:
-    """Of one way to ask for one feed: milliseconds, and microseconds of the server's processor a request."""
+    """Of one way to ask for one feed: milliseconds, microseconds of the server's processor a request, octets."""
 
     program: str
     size: int
@@ -76,7 +76,8 @@ class Measured:
     p50: float
     p99: float
     cpu: float
-    octets: int
+    memory: int  # the most that the server used meanwhile
+    octets: int  # of the body
 
 
 @dataclass(frozen=True)
@@ -105,10 +106,9 @@ def radicale(folder: Path, feeds: Sequence[Feed]) -> Iterator[Peer]:
         "server-hosts": f"{HOST}:{port}", "server-timeout": TIMEOUT, "auth-type": "none", "rights-type": "from_file",
         "rights-file": rights, "storage-filesystem-folder": files, "logging-level": "warning",
     }  # fmt: skip
-    arguments = [f"--{name}={value}" for name, value in options.items()]
-    with Server(
-        "radicale", [python("peers/radicale"), "-m", "radicale", "--config", "", *arguments], port, folder
-    ) as server:
+    command = [python("peers/radicale"), "-m", "radicale", "--config", ""]
+    command += [f"--{name}={value}" for name, value in options.items()]
+    with Server("radicale", command, port, folder) as server:
         _write(server, "MKCOL", "/bench/", b"")
         for feed in feeds:
             _write(server, "PUT", f"/bench/c{feed.size}/", feed.octets)
@@ -155,20 +155,8 @@ def django(folder: Path, dsn: str) -> Iterator[Peer]:
     port, parsed = free_port(), urlsplit(dsn)
     host = parse_qs(parsed.query)["host"][0]
     database = {"NAME": parsed.path[1:], "USER": parsed.username, "HOST": host, "PORT": "5432", "CONN_MAX_AGE": None}
-    gunicorn = [
-        "-m",
-        "gunicorn",
-        "--workers",
-        "2",
-        "--threads",
-        "2",
-        "--no-control-socket",
-        "--bind",
-        f"{HOST}:{port}",
-        "--timeout",
-        str(TIMEOUT),
-    ]
-    command = [python("peers/django"), *gunicorn, "--chdir", str(HERE / "peers/django"), "feed:application"]
+    gunicorn = f"-m gunicorn --workers 2 --threads 2 --no-control-socket --timeout {TIMEOUT} --bind {HOST}:{port}"
+    command = [python("peers/django"), *gunicorn.split(), "--chdir", str(HERE / "peers/django"), "feed:application"]
     with Server("django-ical", command, port, folder, {"DATABASE": json.dumps(database)}) as server:
         yield Peer("Django + django-ical", server, "/c{}.ics".format)
 
@@ -228,8 +216,10 @@ def measure(peer: Peer, size: int, seconds: float) -> Iterator[Measured]:
         first = get(peer.server, poll, None)
         if way == "gzip" and first.headers.get("Content-Encoding") != "gzip":
             continue
-        figures = _by_wrk if first.milliseconds < SLOW else _one_by_one
-        yield Measured(peer.name, size, way, first.status, *figures(peer.server, poll, seconds), len(first.body))
+        kernel.reset_peak(peer.server.pid)
+        figures = (_by_wrk if first.milliseconds < SLOW else _one_by_one)(peer.server, poll, seconds)
+        memory = kernel.peak(peer.server.pid)
+        yield Measured(peer.name, size, way, first.status, *figures, memory, len(first.body))
 
 
 def _by_wrk(server: Server, poll: Poll, seconds: float) -> tuple[float, float, float, float]:

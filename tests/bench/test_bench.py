@@ -1,6 +1,9 @@
 """The parts of the benchmark that are right or wrong; what they measure is no matter of tests."""
 
+import os
 import re
+import subprocess
+import sys
 from collections import Counter
 from datetime import datetime
 from itertools import pairwise
@@ -8,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import report
+from bench import kernel, report
 from bench.compare import events
 from bench.data import DAYS, FULL, meeting
 from bench.load import Poll, plan, zipf
@@ -58,6 +61,17 @@ def test_events_are_read_with_what_all_programs_must_say_alike() -> None:
     ics = f"BEGIN:VCALENDAR\r\n{event}\r\nEND:VCALENDAR\r\n"
     start, end = (datetime.fromisoformat(f"2099-03-02T{hour}:00:00+00:00") for hour in (10, 11))
     assert events(ics.encode()) == {"1": ("1", "Viewing, with Ana", "Pier 4", start, end)}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_process_is_measured_with_its_children() -> None:
+    with subprocess.Popen(["sleep", "60"]) as child:
+        pids = [*kernel.tree(os.getpid())]
+        peak, alone = kernel.peak(os.getpid()), kernel.peak(child.pid)
+        child.kill()
+    assert pids[0] == os.getpid()
+    assert child.pid in pids
+    assert peak > alone > 0
 
 
 @pytest.mark.parametrize(("value", "at_most", "met"), [(0.9, False, True), (0.8, False, False), (0.8, True, True)])

@@ -7,8 +7,9 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +18,7 @@ import typer
 from bench import kernel, report
 from bench.compare import Measured, compare
 from bench.data import FULL, QUICK, Crm, Scale, plant
-from bench.load import require_wrk
+from bench.load import LoadError, require_wrk
 from bench.rig import Bench
 from bench.rows import MIB, ROWS, Found
 from bench.servers import analyze, command, free_port, service, service_environment
@@ -56,6 +57,39 @@ def say_measured(each: Measured) -> None:
     )
 
 
+@dataclass
+class Collected:
+    found: list[Found] = field(default_factory=list)
+    measured: list[Measured] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+    def collect(self, bench: Bench, part: str) -> None:
+        """Measure a part; where its answers are not such as it speaks of, others are measured all the same."""
+        try:
+            if part == PEERS:
+                for each in compare(bench):
+                    say_measured(each)
+                    self.measured.append(each)
+            else:
+                for row in ROWS[part](bench):
+                    say_found(row)
+                    self.found.append(row)
+        except LoadError as exc:
+            typer.echo(f"  FAILED {exc}")
+            self.failed.append(part)
+
+
+def fit(parts: Sequence[str]) -> None:
+    """Move to the core of the load, or end with what is missing."""
+    try:
+        if unknown := {*parts} - {*PARTS.split(",")}:
+            raise kernel.UnfitMachineError(f"There is no {', '.join(unknown)}, but {PARTS}.")
+        kernel.settle()
+        require_wrk()
+    except kernel.UnfitMachineError as exc:
+        sys.exit(str(exc))
+
+
 @app.command()
 def run(
     quick: Annotated[bool, typer.Option(help="Less data and fewer rounds.")] = False,
@@ -63,33 +97,24 @@ def run(
     page: Annotated[Path | None, typer.Option("--report", help="Write the report, and its pictures beside it.")] = None,
     nice: Annotated[int, typer.Option(help="Run everything at this priority; below 0 needs root.")] = 0,
 ) -> None:
-    try:
-        kernel.settle()
-        require_wrk()
-    except kernel.UnfitMachineError as exc:
-        sys.exit(str(exc))
+    parts, collected = only.split(","), Collected()
+    fit(parts)
     os.nice(nice)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("The benchmark was ended."))  # and with it all that it started
     load_average, began = os.getloadavg()[0], time.monotonic()
-    found: list[Found] = []
-    measured: list[Measured] = []
     with prepared(QUICK if quick else FULL) as bench:
-        for name in only.split(","):
-            typer.echo(f"{name} (after {time.monotonic() - began:.0f} s)")
-            for each in compare(bench) if name == PEERS else ():
-                say_measured(each)
-                measured.append(each)
-            for row in ROWS[name](bench) if name in ROWS else ():
-                say_found(row)
-                found.append(row)
-        latencies = bench.latencies[-1] if bench.latencies else []
+        for part in parts:
+            typer.echo(f"{part} (after {time.monotonic() - began:.0f} s)")
+            collected.collect(bench, part)
     typer.echo(
         f"{time.monotonic() - began:.0f} s; load average {load_average:.1f} before, {os.getloadavg()[0]:.1f} now"
     )
     if page:
-        command_line = "make bench-quick" if quick else "make bench"
-        links = bench.scale.links
-        report.write(report.Results(command_line, links, found, measured, latencies, load_average), page)
+        said, latencies = f"make bench{'-quick' if quick else ''}", bench.latencies[-1] if bench.latencies else []
+        results = (bench.scale.links, collected.found, collected.measured, latencies, load_average)
+        report.write(report.Results(said, *results), page)
+    if collected.failed:
+        sys.exit(f"Not measured: {', '.join(collected.failed)}.")
 
 
 if __name__ == "__main__":

@@ -81,9 +81,9 @@ class Collected:
 
 def fit(parts: Sequence[str]) -> None:
     """Move to the core of the load, or end with what is missing."""
+    if unknown := {*parts} - {*PARTS.split(",")}:
+        sys.exit(f"There is no {', '.join(unknown)}, but {PARTS}.")
     try:
-        if unknown := {*parts} - {*PARTS.split(",")}:
-            raise kernel.UnfitMachineError(f"There is no {', '.join(unknown)}, but {PARTS}.")
         kernel.settle()
         require_wrk()
     except kernel.UnfitMachineError as exc:

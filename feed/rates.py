@@ -9,11 +9,10 @@ import time
 from array import array
 from bisect import bisect_right
 from collections import OrderedDict
-from itertools import repeat
 
 import structlog
 from limits import RateLimitItemPerSecond
-from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.storage import RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 from limits.errors import StorageError
 from redis.asyncio import BlockingConnectionPool
@@ -63,7 +62,7 @@ class Rate:
     def __init__(self, limit: RateLimitItemPerSecond, redis: "Redis | None") -> None:
         self._limit = limit
         self._redis = redis
-        self._memory = MovingWindowRateLimiter(BoundedMemory(MOST_KEPT))
+        self._memory = Memory(limit.amount, limit.get_expiry(), MOST_KEPT)
 
     async def count(self, key: str) -> int | None:
         if self._limit.amount == 0:
@@ -73,15 +72,7 @@ class Rate:
                 return await self._redis.count(self._limit, key)
             except RedisAwayError:
                 pass
-        return await _count(self._memory, self._limit, key)
-
-
-async def _count(limiter: MovingWindowRateLimiter, limit: RateLimitItemPerSecond, key: str) -> int | None:
-    """None, or the whole seconds, one at least, after which there is room again."""
-    if await limiter.hit(limit, key):
-        return None
-    window = await limiter.get_window_stats(limit, key)
-    return max(1, int(window.reset_time - time.time()) + 1)
+        return self._memory.count(key)
 
 
 class RedisAwayError(Exception):
@@ -106,6 +97,7 @@ class Redis:
         self._ask_again_at = 0.0
 
     async def count(self, limit: RateLimitItemPerSecond, key: str) -> int | None:
+        """None, or the whole seconds, one at least, after which there is room again."""
         now = time.monotonic()
         if now < self._ask_again_at:
             raise RedisAwayError
@@ -113,12 +105,18 @@ class Redis:
             self._ask_again_at = now + REDIS_PAUSE  # the others do not wait for what this poll finds
         try:
             async with asyncio.timeout(REDIS_TIMEOUT):
-                seconds = await _count(self._limiter, limit, key)
+                seconds = await self._count(limit, key)
         except (StorageError, OSError) as exc:  # a TimeoutError is an OSError
             self._note_away(exc)
             raise RedisAwayError from None
         self._note_back()
         return seconds
+
+    async def _count(self, limit: RateLimitItemPerSecond, key: str) -> int | None:
+        if await self._limiter.hit(limit, key):
+            return None
+        window = await self._limiter.get_window_stats(limit, key)
+        return max(1, int(window.reset_time - time.time()) + 1)
 
     async def aclose(self) -> None:
         await self._pool.aclose()
@@ -137,36 +135,33 @@ class Redis:
             log.info("redis back")
 
 
-class BoundedMemory(MemoryStorage):
+class Memory:
     """Counts for the `most` keys that were let through last, for as long as their window lasts.
 
     In place of the library's own way, which walks through every key that it knows at every poll (17 ms at 100,000
     keys), and holds as many as come.
     """
 
-    def __init__(self, most: int) -> None:
-        super().__init__()
+    def __init__(self, limit: int, window: int, most: int) -> None:
+        self._limit = limit
+        self._window = window
         self._most = most
         self._times: OrderedDict[str, array[float]] = OrderedDict()  # of the monotonic clock; the last poll last
 
-    async def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
+    def count(self, key: str) -> int | None:
+        """None, or the whole seconds, one at least, after which there is room again."""
         now = time.monotonic()
         times = self._times.get(key) or array("d")
-        del times[: bisect_right(times, now - expiry)]
-        if len(times) + amount > limit:
-            return False
-        times.extend(repeat(now, amount))
+        over = bisect_right(times, now - self._window)
+        if len(times) - over >= self._limit:
+            return int(times[over] + self._window - now) + 1
+        if over > len(times) / 2:  # not each time: what stays is moved
+            del times[:over]
+        times.append(now)
         self._times[key] = times
         self._times.move_to_end(key)
-        self._forget(now - expiry)
-        return True
-
-    async def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:
-        now = time.monotonic()
-        times = self._times.get(key, array("d"))
-        first = bisect_right(times, now - expiry)
-        age = now - times[first] if first < len(times) else 0
-        return time.time() - age, len(times) - first
+        self._forget(now - self._window)
+        return None
 
     def _forget(self, start: float) -> None:
         """Forget the keys whose last poll was before `start`, and those beyond the bound."""

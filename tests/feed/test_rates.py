@@ -13,13 +13,11 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from limits import RateLimitItemPerSecond
-from limits.aio.strategies import MovingWindowRateLimiter
 from redis import Redis
 from redis.exceptions import RedisError
 from structlog.testing import capture_logs
 
-from feed.rates import REDIS_PAUSE, REDIS_TIMEOUT, BoundedMemory, PollRates
+from feed.rates import REDIS_PAUSE, REDIS_TIMEOUT, Memory, PollRates
 from tests.process import free_port, until
 
 LINK_ID = uuid4()
@@ -224,21 +222,25 @@ async def test_url_of_something_else_is_refused_without_its_password() -> None:
     assert PASSWORD not in str(refused.value)
 
 
-async def test_memory_holds_no_more_than_its_bound_and_forgets_the_longest_silent_first() -> None:
-    memory = BoundedMemory(most=3)
-    limiter, limit = MovingWindowRateLimiter(memory), RateLimitItemPerSecond(1, 60)
-    assert [await limiter.hit(limit, key) for key in "abcd"] == [True] * 4
-    assert [await limiter.hit(limit, key) for key in "dcb"] == [False] * 3
-    assert await limiter.hit(limit, "a")
+def test_memory_holds_no_more_than_its_bound_and_forgets_the_longest_silent_first() -> None:
+    memory = Memory(limit=1, window=60, most=3)
+    assert [memory.count(key) for key in "abcd"] == [None] * 4
+    assert [memory.count(key) for key in "dcb"] == [60] * 3
+    assert memory.count("a") is None
     assert len(memory._times) == 3
 
 
 async def test_memory_forgets_who_has_been_silent_for_the_window() -> None:
-    memory = BoundedMemory(most=100)
-    limiter, limit = MovingWindowRateLimiter(memory), RateLimitItemPerSecond(2, 1)
-    for key in "abc":
-        assert await limiter.hit(limit, key)
+    memory = Memory(limit=2, window=1, most=100)
+    assert [memory.count(key) for key in "abc"] == [None] * 3
     await asyncio.sleep(1.1)
-    assert (await limiter.get_window_stats(limit, "a")).remaining == 2
-    assert await limiter.hit(limit, "d")
-    assert [key.split("/")[1] for key in memory._times] == ["d"]
+    assert memory.count("d") is None
+    assert list(memory._times) == ["d"]
+
+
+async def test_memory_counts_what_is_in_the_window_and_holds_little_more() -> None:
+    memory = Memory(limit=100, window=1, most=100)
+    for _ in range(4):
+        assert [memory.count("a") for _ in range(40)] == [None] * 40
+        await asyncio.sleep(0.6)
+    assert len(memory._times["a"]) <= 160

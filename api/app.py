@@ -10,7 +10,7 @@ from aiohttp import web
 from api.auth import Bearers
 from api.http.graphql import GraphQL
 from api.http.network import caller_network, parse_proxies
-from api.http.protocol import SENT_ALWAYS
+from api.http.protocol import SENT_ALWAYS, SHORTCUT
 from api.settings import Settings
 from api.webhooks.deliveries import Deliveries, DeliverySettings
 from api.webhooks.receivers import Receivers
@@ -51,10 +51,13 @@ def create_app(settings: Settings, dsn: str) -> web.Application:
     if settings.render_ahead:
         parts.append(Prerenderer(pool, limits).running())
     app.cleanup_ctx.append(lambda _: _open(parts))
-    app.on_response_prepare.append(partial(_add_headers, _sent(settings)))
+    sent = _sent(settings)
+    app.on_response_prepare.append(partial(_add_headers, sent))
     app.router.add_route("*", "/graphql", GraphQL(settings, bearers, pool, keyring, limits, network))
-    feeds = FeedRoutes(patient, stamps, Bodies(settings.cache_bytes), keyring, notices, limits, rates, polls, network)
+    bodies = Bodies(settings.cache_bytes)
+    feeds = FeedRoutes(patient, stamps, bodies, keyring, notices, limits, rates, polls, network, sent)
     app.router.add_routes(feeds.routes())
+    app[SHORTCUT] = feeds.shortcut
     app.router.add_get("/robots.txt", _robots)
     app.router.add_get("/healthz", _healthz)
     app.router.add_get("/readyz", partial(_readyz, PatientPool(pool, READY_SECONDS)))

@@ -16,7 +16,10 @@ from gunicorn.glogging import Logger
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import Processor
 
+from feed.routes import PATHS
+
 ACCESS = logging.getLogger("access")
+FEEDS = "/feeds/"
 
 
 def configure_logs(level: str) -> None:
@@ -50,15 +53,26 @@ def _without_requests(record: logging.LogRecord) -> bool:
 class AccessLogger(AbstractAccessLogger):
     """Logs the route's pattern in place of the path that was asked for: polls, of which there are many, at DEBUG."""
 
+    @property
+    def enabled(self) -> bool:
+        return ACCESS.isEnabledFor(logging.INFO)
+
     def log(self, request: BaseRequest, response: StreamResponse, time: float) -> None:
-        resource = None
-        with suppress(AssertionError):  # a malformed request was never matched
-            resource = request.match_info.route.resource if isinstance(request, Request) else None
-        route = resource.canonical if resource else None
-        level = logging.DEBUG if route and route.startswith("/feeds/") else logging.INFO
+        level = logging.DEBUG if request.raw_path.startswith(FEEDS) else logging.INFO
         if ACCESS.isEnabledFor(level):
             said = {"status": response.status, "octets": response.body_length, "ms": round(time * 1000, 1)}
-            structlog.get_logger(ACCESS.name).log(level, "request", method=request.method, route=route, **said)
+            structlog.get_logger(ACCESS.name).log(
+                level, "request", method=request.method, route=_route(request), **said
+            )
+
+
+def _route(request: BaseRequest) -> str | None:
+    with suppress(AssertionError):  # it was never matched
+        resource = request.match_info.route.resource if isinstance(request, Request) else None
+        return resource.canonical if resource else None
+    if request.raw_path.startswith(FEEDS):  # a poll that took the short cut
+        return PATHS[request.raw_path.count("/") < PATHS[0].count("/")]
+    return None  # what could not be read
 
 
 class ProcessLogger(Logger):

@@ -5,15 +5,19 @@ Token → rate → gate (one query) → notice, 410 or 304 → body. Never 401 o
 """
 
 import hashlib
+import re
 import traceback
-from collections.abc import Callable, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import structlog
 from aiohttp import web
-from cachetools import LRUCache
+from aiohttp.hdrs import EXPECT
 
 from db.audit import Network
 from db.gate import Gate, LinkKey, get_gate
@@ -27,6 +31,7 @@ from feed.document import notice, pause_notice
 from feed.feeds import gate_feed
 from feed.polls import PollLog
 from feed.rates import PollRates
+from feed.ready import Ready, ReadyResponse, ready
 from feed.room import FeedLimits
 from feed.standing import GZIPPED, Standing, ended_at, is_current, standing
 from feed.tokens import FeedToken, Keyring
@@ -35,13 +40,14 @@ from feed.words import words
 
 RETRY_AFTER_SECONDS = 60
 MOST_KNOWN = 20_000  # tokens of which is known where their links stood at their last poll
+PATHS = ("/feeds/{token}/{name}.ics", "/feeds/{token}.ics")  # the name is decoration: any name serves
+PLAIN_PATH = re.compile(r"/feeds/([^/{}%?#]+)(?:/[^/{}?#]+)?\.ics")  # what the router would find in most of them
 PRIVATE = {"Cache-Control": "private, no-cache", "Vary": "Accept-Encoding"}
 
 log = structlog.get_logger()
 
-Answered = tuple[
-    Answer | None, web.Response
-]  # None: a token that opens nothing, so that there is no link to note it for
+# None: a token that opens nothing, so that there is no link to note it for.
+Answered = tuple[Answer | None, web.StreamResponse]
 
 
 class LinkEndedError(Exception):
@@ -56,6 +62,13 @@ class Notices:
     page: str | None = None
 
 
+class Stood(NamedTuple):
+    """Where a link stood, and the answers to who has that version: as it is, and by gzip."""
+
+    standing: Standing
+    unchanged: tuple[Ready, Ready]
+
+
 @dataclass(slots=True)
 class Known:
     """A token that was verified, and where its link stood at its last poll."""
@@ -63,7 +76,7 @@ class Known:
     token: FeedToken
     link: LinkKey
     url: str  # tells it from the link's other URLs, and gives none of them away
-    standing: Standing | None = None
+    stood: Stood | None = None
 
 
 class FeedRoutes:
@@ -79,7 +92,8 @@ class FeedRoutes:
         limits: FeedLimits,
         rates: PollRates,
         polls: PollLog,
-        caller_network: Callable[[web.Request], Network | None],
+        caller_network: Callable[[web.BaseRequest], Network | None],
+        sent_always: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._pool = pool
         self._stamps = stamps
@@ -90,18 +104,30 @@ class FeedRoutes:
         self._rates = rates
         self._polls = polls
         self._caller_network = caller_network
-        self._known: LRUCache[str, Known] = LRUCache(MOST_KNOWN)
+        self._private = {**PRIVATE, **sent_always}
+        self._uncached = {"Cache-Control": "no-store", **sent_always}
+        self._unknown = self._refusal(404, "There is no such calendar feed.")
+        self._known: OrderedDict[str, Known] = OrderedDict()  # the last poll last
 
     def routes(self) -> list[web.RouteDef]:
-        paths = ("/feeds/{token}/{name}.ics", "/feeds/{token}.ics")  # the name is decoration: any name serves
-        return [web.get(path, self.poll) for path in paths] + [web.options(path, _options) for path in paths]
+        return [web.get(path, self._routed) for path in PATHS] + [web.options(path, _options) for path in PATHS]
 
-    async def poll(self, request: web.Request) -> web.Response:
+    def shortcut(self, request: web.BaseRequest) -> Coroutine[Any, Any, web.StreamResponse] | None:
+        """The answer to what any router would take for a poll; None: let it look."""
+        path = PLAIN_PATH.fullmatch(request.raw_path)
+        return (
+            self.poll(request, path[1]) if path and request.method == "GET" and EXPECT not in request.headers else None
+        )
+
+    async def _routed(self, request: web.Request) -> web.StreamResponse:
+        return await self.poll(request, request.match_info["token"])
+
+    async def poll(self, request: web.BaseRequest, text: str) -> web.StreamResponse:
         network = self._caller_network(request)
-        known = self._verified(request.match_info["token"])
+        known = self._verified(text)
         if known is None:
             wait = await self._rates.unknown(network)
-            return _limited(wait) if wait else _unknown()
+            return self._limited(wait) if wait else ReadyResponse(self._unknown)
         answer, response = await self._answer_to(request, known)
         if answer:
             token, said = known.token, (request.headers.get("User-Agent"), network, response.status, answer)
@@ -110,44 +136,55 @@ class FeedRoutes:
 
     def _verified(self, text: str) -> Known | None:
         """The token, if it was signed with one of our keys."""
-        known = self._known.get(text)
-        if known is None and (token := self._keyring.verify(text)):
+        if known := self._known.get(text):
+            self._known.move_to_end(text)
+        elif token := self._keyring.verify(text):
             url = f"{token.link_id}.{token.generation}.{token.key_id}"
             known = self._known[text] = Known(token, LinkKey(token.account_id, token.link_id), url)
+            if len(self._known) > MOST_KNOWN:
+                self._known.popitem(last=False)
         return known
 
-    async def _answer_to(self, request: web.Request, known: Known) -> Answered:
+    async def _answer_to(self, request: web.BaseRequest, known: Known) -> Answered:
         # By URL, not by link: who polls a dead one must not use up what the present one may be polled.
         if wait := await self._rates.link(known.url):
-            return "LIMITED", _limited(wait)
+            return "LIMITED", self._limited(wait)
         try:
             return await self._answer(request, known)
         except DatabaseUnreachableError:
-            return "UNAVAILABLE", _unavailable()
+            return "UNAVAILABLE", self._unavailable()
         except Exception as exc:  # whatever it is: a calendar program must get an answer that it can bear
             where = traceback.format_tb(exc.__traceback__)  # without the message, which may hold what a row says
             log.error("poll failed", link_id=str(known.token.link_id), error=type(exc).__name__, where=where)
-            return "UNAVAILABLE", _unavailable()
+            return "UNAVAILABLE", self._unavailable()
 
-    async def _answer(self, request: web.Request, known: Known) -> Answered:
-        token, stood = known.token, known.standing
-        if stood is None or await self._stamps.ask(known.link) != stood.stamp or datetime.now(UTC) >= stood.until:
+    async def _answer(self, request: web.BaseRequest, known: Known) -> Answered:
+        token, stood = known.token, known.stood
+        if stood is None or not await self._still_stands(known.link, stood.standing):
             gate = await self._pool.read(lambda conn: get_gate(conn, token.account_id, token.link_id, token.generation))
             now = datetime.now(UTC)
             if gate is None or not is_current(token, gate, now):
-                return None, _unknown()
+                return None, ReadyResponse(self._unknown)
             if closed := self._closed(request, token, gate, now):
                 return closed
-            known.standing = stood = standing(token, gate, gate_feed(gate, now), self._limits, now)
+            known.stood = stood = self._stood(standing(token, gate, gate_feed(gate, now), self._limits, now))
+        version = stood.standing
         gzipped = takes_gzip(request.headers.get("Accept-Encoding"), request.headers.get("User-Agent"))
-        if has_version(request, stood, datetime.now(UTC)):
-            return "UNCHANGED", web.Response(status=304, headers=_validators(stood, gzipped))
+        if has_version(request, version, datetime.now(UTC)):
+            return "UNCHANGED", ReadyResponse(stood.unchanged[gzipped])
         try:
-            body = await self._bodies.get(stood.tag, partial(self._make, token), gzipped=gzipped)
+            body = await self._bodies.get(version.tag, partial(self._make, token), gzipped=gzipped)
         except LinkEndedError:
-            known.standing = None
+            known.stood = None
             return await self._answer(request, known)
-        return "CALENDAR", _feed(body, gzipped)
+        return "CALENDAR", self._feed(body, gzipped)
+
+    async def _still_stands(self, link: LinkKey, version: Standing) -> bool:
+        return await self._stamps.ask(link) == version.stamp and datetime.now(UTC) < version.until
+
+    def _stood(self, version: Standing) -> Stood:
+        plain, gzipped = (ready(304, self._validators(version, gzipped)) for gzipped in (False, True))
+        return Stood(version, (plain, gzipped))
 
     async def _make(self, token: FeedToken) -> Body:
         """The body as it is now, which may be of a later version than the one that was asked for."""
@@ -160,21 +197,51 @@ class FeedRoutes:
         version = standing(token, gate, rows.feed, self._limits, now)
         return Body(version, rows.feed.name, feed_octets(content, self._limits))
 
-    def _closed(self, request: web.Request, token: FeedToken, gate: Gate, now: datetime) -> Answered | None:
+    def _closed(self, request: web.BaseRequest, token: FeedToken, gate: Gate, now: datetime) -> Answered | None:
         """What a link without a feed serves. One that ended: the notice for some days, then 410, as an error leaves
         stale appointments on phones, and the notice clears them. One that is paused may come back, so it is never gone.
         """
         say, page = words(gate.locale), self._notices.page
         if ended := ended_at(token, gate, now):
             if now - ended >= timedelta(days=self._notices.days):
-                return "GONE", _gone()
-            return "NOTICE", _notice(request, notice(gate.link_id, ended, say, page))
+                return "GONE", self._gone()
+            return "NOTICE", self._notice(request, notice(gate.link_id, ended, say, page))
         if gate.paused_at:
-            return "NOTICE", _notice(request, pause_notice(gate.link_id, gate.paused_at, say, page))
+            return "NOTICE", self._notice(request, pause_notice(gate.link_id, gate.paused_at, say, page))
         return None
 
+    def _notice(self, request: web.BaseRequest, body: bytes) -> web.StreamResponse:
+        """It has no Last-Modified: a program that goes by dates alone must not take it for the feed that it had."""
+        tag = hashlib.sha256(body).hexdigest()[:32]
+        headers = {"ETag": f'"{tag}"', **self._private}
+        if _matches(request, tag):
+            return web.Response(status=304, headers=headers)
+        return _calendar(body, None, headers)
 
-def has_version(request: web.Request, version: Standing, now: datetime) -> bool:
+    def _feed(self, body: Body, gzipped: bool) -> web.StreamResponse:
+        encoding = {"Content-Encoding": "gzip"} if gzipped else {}
+        return _calendar(body.octets, body.name, {**self._validators(body.standing, gzipped), **encoding})
+
+    def _validators(self, version: Standing, gzipped: bool) -> Mapping[str, str]:
+        return {"ETag": version.etags[gzipped], "Last-Modified": version.modified, **self._private}
+
+    def _gone(self) -> web.StreamResponse:
+        said = "This calendar link no longer works. Remove this calendar and subscribe again."
+        return ReadyResponse(self._refusal(410, said))
+
+    def _limited(self, seconds: int) -> web.StreamResponse:
+        return ReadyResponse(self._refusal(429, "Too many polls: come again later.", seconds))
+
+    def _unavailable(self) -> web.StreamResponse:
+        said = "The calendar feed is not available at the moment."
+        return ReadyResponse(self._refusal(503, said, RETRY_AFTER_SECONDS))
+
+    def _refusal(self, status: int, text: str, retry_after: int | None = None) -> Ready:
+        wait = {"Retry-After": str(retry_after)} if retry_after else {}
+        return ready(status, {**self._uncached, **wait}, text + "\n")
+
+
+def has_version(request: web.BaseRequest, version: Standing, now: datetime) -> bool:
     """Whether the client has this version: by ETag if it sent any, else by date (RFC 9110, section 13.2.2)."""
     if sent := request.headers.get("If-None-Match"):
         return sent in version.etags or _matches(request, version.tag, version.tag + GZIPPED)
@@ -185,55 +252,14 @@ def has_version(request: web.Request, version: Standing, now: datetime) -> bool:
     return since is not None and version.changed_at <= since <= now
 
 
-def _matches(request: web.Request, *tags: str) -> bool:
+def _matches(request: web.BaseRequest, *tags: str) -> bool:
     return any(known.value in (*tags, "*") for known in request.if_none_match or ())
 
 
-def _notice(request: web.Request, body: bytes) -> web.Response:
-    """It has no Last-Modified: a program that goes by dates alone must not take it for the feed that it had."""
-    tag = hashlib.sha256(body).hexdigest()[:32]
-    headers = {"ETag": f'"{tag}"', **PRIVATE}
-    if _matches(request, tag):
-        return web.Response(status=304, headers=headers)
-    return _calendar(body, None, headers)
-
-
-def _feed(body: Body, gzipped: bool) -> web.Response:
-    encoding = {"Content-Encoding": "gzip"} if gzipped else {}
-    return _calendar(body.octets, body.name, {**_validators(body.standing, gzipped), **encoding})
-
-
-def _validators(version: Standing, gzipped: bool) -> Mapping[str, str]:
-    return {"ETag": version.etags[gzipped], "Last-Modified": version.modified, **PRIVATE}
-
-
-def _calendar(octets: bytes, calendar_name: str | None, validators: Mapping[str, str]) -> web.Response:
+def _calendar(octets: bytes, calendar_name: str | None, validators: Mapping[str, str]) -> web.StreamResponse:
     disposition = f'inline; filename="{file_name(calendar_name)}"'
     headers = {**validators, "Content-Type": "text/calendar; charset=utf-8", "Content-Disposition": disposition}
     return web.Response(body=octets, headers=headers)
-
-
-def _unknown() -> web.Response:
-    return _refusal(404, "There is no such calendar feed.")
-
-
-def _gone() -> web.Response:
-    return _refusal(410, "This calendar link no longer works. Remove this calendar and subscribe again.")
-
-
-def _limited(seconds: int) -> web.Response:
-    return _refusal(429, "Too many polls: come again later.", seconds)
-
-
-def _unavailable() -> web.Response:
-    return _refusal(503, "The calendar feed is not available at the moment.", RETRY_AFTER_SECONDS)
-
-
-def _refusal(status: int, text: str, retry_after: int | None = None) -> web.Response:
-    headers = {"Cache-Control": "no-store"}
-    if retry_after:
-        headers["Retry-After"] = str(retry_after)
-    return web.Response(status=status, text=text + "\n", headers=headers)
 
 
 async def _options(_: web.Request) -> web.Response:

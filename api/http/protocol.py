@@ -1,5 +1,6 @@
 """HTTP below the application: a request that cannot be read is refused without a word of it, as it may hold a token."""
 
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -14,12 +15,22 @@ SENT_ALWAYS = {
 }
 
 
+# What answers a request without the router and the signals of an application; None: ask the application.
+Shortcut = Callable[[web.BaseRequest], Awaitable[web.StreamResponse] | None]
+SHORTCUT: web.AppKey[Shortcut] = web.AppKey("shortcut")
+
+
 class Runner(web.AppRunner):
     """Runs an application on connections of `Handler`."""
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
-        return Server(made.request_handler, request_factory=made.request_factory, loop=made._loop, **made._kwargs)
+        shortcut, application = self.app.get(SHORTCUT), made.request_handler
+
+        def handle(request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
+            return (shortcut and shortcut(request)) or application(request)
+
+        return Server(handle, request_factory=made.request_factory, loop=made._loop, **made._kwargs)
 
 
 class Server(web.Server):

@@ -1,0 +1,51 @@
+"""Answers that are sent again and again: their octets are made once, and not read by aiohttp each time anew."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from aiohttp import HttpVersion10, web
+from aiohttp.helpers import rfc822_formatted_time
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """An answer but for what tells one time from another: the date, and whether the connection stays open."""
+
+    status: int
+    head: bytes
+    body: bytes
+
+
+def ready(status: int, headers: Mapping[str, str], text: str = "") -> Ready:
+    body = text.encode()
+    said = [*headers.items()]
+    if body:
+        said += [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
+    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *(f"{name}: {value}" for name, value in said)]
+    return Ready(status, "".join(f"{line}\r\n" for line in lines).encode("ascii"), body)
+
+
+class ReadyResponse(web.StreamResponse):
+    """Sends one, in one piece. No signal of an application is asked what to add."""
+
+    def __init__(self, ready: Ready) -> None:
+        super().__init__(status=ready.status)
+        self._ready = ready
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        self._keep_alive = request.keep_alive
+        self._request = request
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        request, ready = self._request, self._ready
+        body = b"" if request.method == "HEAD" else ready.body
+        date = rfc822_formatted_time().encode()
+        await request.writer.write(b"%sDate: %s\r\n%s\r\n%s" % (ready.head, date, _connection(request), body))
+        self._body_length = len(body)
+
+
+def _connection(request: web.BaseRequest) -> bytes:
+    if not request.keep_alive:
+        return b"Connection: close\r\n"
+    return b"Connection: keep-alive\r\n" if request.version == HttpVersion10 else b""

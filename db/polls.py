@@ -35,12 +35,6 @@ class PollCount(NamedTuple):
     last_status: int
     last_answer: Answer
 
-    def plus(self, other: "PollCount") -> "PollCount":
-        last = other if other.last_polled_at > self.last_polled_at else self
-        first = other if other.first_polled_at < self.first_polled_at else self
-        answered = (last.last_polled_at, self.polls + other.polls, last.last_status, last.last_answer)
-        return PollCount(first.first_polled_at, *answered)
-
 
 Counted = tuple[PollKey, PollCount]
 

@@ -43,6 +43,8 @@ MOST_KEYS = 10_000  # kept in memory: clients of links by network
 MOST_STALE = 1_000  # clients of an account that are noted to have gone stale in an hour
 HOUR, WEEK = timedelta(hours=1), timedelta(weeks=1)  # an alarm is about the last week
 SERVED: tuple[Answer, ...] = ("CALENDAR", "UNCHANGED")
+START, END = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)  # of time
+Key = tuple[UUID, UUID, str, Network, int | None, bool]  # the account, and what a `PollKey` is made of
 
 log = structlog.get_logger()
 
@@ -59,6 +61,26 @@ class PollSettings:
     network_days: int = 30
     alarm_clients: int = 6
     alarm_networks: int = 40
+
+
+@dataclass(slots=True)
+class Tally:
+    """Polls of one key, as they come."""
+
+    first: datetime = END
+    last: datetime = START
+    polls: int = 0
+    status: int = 0
+    answer: Answer = "UNCHANGED"
+
+    def add(self, first: datetime, last: datetime, polls: int, status: int, answer: Answer) -> None:
+        self.polls += polls
+        self.first = min(self.first, first)
+        if last > self.last:
+            self.last, self.status, self.answer = last, status, answer
+
+    def count(self) -> PollCount:
+        return PollCount(self.first, self.last, self.polls, self.status, self.answer)
 
 
 class PollLog:
@@ -80,11 +102,11 @@ class PollLog:
         )
         self._flush_seconds = flush_seconds
         self._most_keys = most_keys
-        self._noted: dict[tuple[UUID, PollKey], PollCount] = {}
+        self._noted: dict[Key, Tally] = {}
         self._is_full = False  # once there was no room, until something is written again
         self._is_stuck = False  # while nothing or not all can be written
         self._tries: Counter[UUID] = Counter()  # of accounts, since they were last written
-        self._swept_at = datetime.min.replace(tzinfo=UTC)  # when old networks were last to be forgotten
+        self._swept_at = START  # when old networks were last to be forgotten
         self._unswept: list[UUID] = []  # accounts whose old networks still are
         self._stale_from = datetime.now(UTC) + first_stale
 
@@ -101,8 +123,9 @@ class PollLog:
     ) -> None:
         """Note a poll with a valid token. `generation` is the token's: only the present URL's polls raise an alarm."""
         kept_network = network if network and self._kept else NOWHERE
-        key = PollKey(link_id, client_name(user_agent), kept_network, generation, answer in SERVED)
-        self._add(account_id, key, PollCount(at, at, 1, status, answer))
+        key = (account_id, link_id, client_name(user_agent), kept_network, generation, answer in SERVED)
+        if tally := self._tally(key):
+            tally.add(at, at, 1, status, answer)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -121,8 +144,8 @@ class PollLog:
     async def flush(self) -> None:
         """Write what was noted; what cannot be written now is kept for the next flush."""
         batches: dict[UUID, list[Counted]] = defaultdict(list)
-        for (account_id, key), count in self._noted.items():
-            batches[account_id].append((key, count))
+        for key, tally in self._noted.items():
+            batches[key[0]].append((PollKey(*key[1:]), tally.count()))
         self._noted = {}
         errors: set[str] = set()
         try:
@@ -134,17 +157,20 @@ class PollLog:
             errors.add(type(exc).__name__)
         finally:
             for account_id, batch in batches.items():
-                for key, count in batch:
-                    self._add(account_id, key, count)
+                for polled, count in batch:
+                    if kept := self._tally((account_id, *polled)):
+                        kept.add(*count)
             self._tell(errors)
 
-    def _add(self, account_id: UUID, key: PollKey, count: PollCount) -> None:
-        known = self._noted.get((account_id, key))
-        if known or len(self._noted) < self._most_keys:
-            self._noted[account_id, key] = known.plus(count) if known else count
-        elif not self._is_full:
+    def _tally(self, key: Key) -> Tally | None:
+        """None: there is no room for another one."""
+        tally = self._noted.get(key)
+        if tally is None and len(self._noted) < self._most_keys:
+            tally = self._noted[key] = Tally()
+        elif tally is None and not self._is_full:
             self._is_full = True
             log.warning("no room for more polls, they are not counted", keys=self._most_keys)
+        return tally
 
     def _tell(self, errors: set[str]) -> None:
         """Say once that polls cannot be written."""

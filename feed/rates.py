@@ -9,6 +9,7 @@ import time
 from array import array
 from bisect import bisect_right
 from collections import OrderedDict
+from functools import lru_cache
 
 import structlog
 from limits import RateLimitItemPerSecond
@@ -49,11 +50,16 @@ class PollRates:
 
     async def unknown(self, network: Network | None) -> int | None:
         """Count a poll with an unknown token; likewise. A caller without a network is never refused."""
-        return await self._networks.count(str(network)) if network else None
+        return await self._networks.count(_text(network)) if network else None
 
     async def aclose(self) -> None:
         if self._redis:
             await self._redis.aclose()
+
+
+@lru_cache(4_096)
+def _text(network: Network) -> str:
+    return str(network)
 
 
 class Rate:
@@ -151,19 +157,20 @@ class Memory:
     def count(self, key: str) -> int | None:
         """None, or the whole seconds, one at least, after which there is room again."""
         now = time.monotonic()
-        times = self._times.get(key) or array("d")
+        times = self._times.get(key)
+        if times is None:
+            self._forget(now - self._window)
+            times = self._times[key] = array("d")
         over = bisect_right(times, now - self._window)
         if len(times) - over >= self._limit:
             return int(times[over] + self._window - now) + 1
         if over > len(times) / 2:  # not each time: what stays is moved
             del times[:over]
         times.append(now)
-        self._times[key] = times
         self._times.move_to_end(key)
-        self._forget(now - self._window)
         return None
 
     def _forget(self, start: float) -> None:
-        """Forget the keys whose last poll was before `start`, and those beyond the bound."""
-        while len(self._times) > self._most or next(iter(self._times.values()))[-1] <= start:
+        """Make room for one more: forget the keys whose last poll was before `start`, and those beyond the bound."""
+        while len(self._times) >= self._most or (self._times and next(iter(self._times.values()))[-1] <= start):
             self._times.popitem(last=False)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import structlog
 from aiohttp import web
-from aiohttp.hdrs import EXPECT
+from aiohttp.hdrs import ACCEPT_ENCODING, EXPECT, IF_NONE_MATCH, USER_AGENT
 
 from db.audit import Network
 from db.gate import Gate, LinkKey, get_gate
@@ -130,8 +130,11 @@ class FeedRoutes:
             return self._limited(wait) if wait else ReadyResponse(self._unknown)
         answer, response = await self._answer_to(request, known)
         if answer:
-            token, said = known.token, (request.headers.get("User-Agent"), network, response.status, answer)
-            self._polls.note(token.account_id, token.link_id, *said, datetime.now(UTC), token.generation)
+            (account_id, link_id), said = (
+                known.link,
+                (request.headers.get(USER_AGENT), network, response.status, answer),
+            )
+            self._polls.note(account_id, link_id, *said, datetime.now(UTC), known.token.generation)
         return response
 
     def _verified(self, text: str) -> Known | None:
@@ -140,7 +143,7 @@ class FeedRoutes:
             self._known.move_to_end(text)
         elif token := self._keyring.verify(text):
             url = f"{token.link_id}.{token.generation}.{token.key_id}"
-            known = self._known[text] = Known(token, LinkKey(token.account_id, token.link_id), url)
+            known = self._known[text] = Known(token, LinkKey.lasting(token.account_id, token.link_id), url)
             if len(self._known) > MOST_KNOWN:
                 self._known.popitem(last=False)
         return known
@@ -169,8 +172,8 @@ class FeedRoutes:
                 return closed
             known.stood = stood = self._stood(standing(token, gate, gate_feed(gate, now), self._limits, now))
         version = stood.standing
-        gzipped = takes_gzip(request.headers.get("Accept-Encoding"), request.headers.get("User-Agent"))
-        if has_version(request, version, datetime.now(UTC)):
+        gzipped = takes_gzip(request.headers.get(ACCEPT_ENCODING), request.headers.get(USER_AGENT))
+        if has_version(request, version):
             return "UNCHANGED", ReadyResponse(stood.unchanged[gzipped])
         try:
             body = await self._bodies.get(version.tag, partial(self._make, token), gzipped=gzipped)
@@ -241,15 +244,15 @@ class FeedRoutes:
         return ready(status, {**self._uncached, **wait}, text + "\n")
 
 
-def has_version(request: web.BaseRequest, version: Standing, now: datetime) -> bool:
+def has_version(request: web.BaseRequest, version: Standing) -> bool:
     """Whether the client has this version: by ETag if it sent any, else by date (RFC 9110, section 13.2.2)."""
-    if sent := request.headers.get("If-None-Match"):
+    if sent := request.headers.get(IF_NONE_MATCH):
         return sent in version.etags or _matches(request, version.tag, version.tag + GZIPPED)
     try:
         since = request.if_modified_since
     except (ValueError, OverflowError):  # a date like no other is as good as none (RFC 9110, section 13.1.3)
         return False
-    return since is not None and version.changed_at <= since <= now
+    return since is not None and version.changed_at <= since <= datetime.now(UTC)
 
 
 def _matches(request: web.BaseRequest, *tags: str) -> bool:

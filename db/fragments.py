@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from datetime import date, datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from db.pool import Conn
@@ -10,7 +11,7 @@ from db.pool import Conn
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Which activities a feed shows, and the names of their renderings: the parameters $1, $2 … in this order."""
+    """Which activities a feed shows, and the names of their renderings: but for the last two $1, $2 … in this order."""
 
     account_id: UUID
     calendar_ids: Sequence[UUID]
@@ -27,35 +28,42 @@ class Selection:
     full: str  # variant of what the viewer may see
     busy: str  # variant of other people's private activities
     series: str  # what is added to the variant of a series, which is rendered for one window
-    by_calendar: bool  # whether a rendering tells the calendars that the activity stands in
+    marks_overdue: bool  # whether a rendering tells of a task that it is overdue
+    by_calendar: bool  # whether it tells the calendars that the activity stands in
     by_owner: bool  # whether it names the owner
-    marks_overdue: bool  # whether it tells of a task that it is overdue
 
 
-@dataclass(frozen=True, slots=True)
-class SelectedActivity:
-    """An activity of a feed's calendars: why it is left out, or the fragment that shows it."""
+class SelectedActivity(NamedTuple):
+    """An activity of a feed's calendars: why it is left out, or the fragment that shows it.
+
+    What is marked * is not read of what is rendered already, unless what is left out is read too: a feed may have tens
+    of thousands of these, and each value costs.
+    """
 
     activity_id: UUID
     revision: int
     changed_at: datetime
-    placings: int  # counts what changed about the calendars that it stands in
+    placings: int  # counts what changed about the calendars that it stands in, where a rendering tells them
     placed_at: datetime | None
     reason: str | None  # why it is left out, in the words of REASON; None: it is shown
     begins_at: datetime | None  # when it is shown; of a day about its midnight, by the viewer's clock; None: a series
-    due_at: datetime | None
+    due_at: datetime | None  # of what is overdue
     due_on: date | None
     is_task: bool
     overdue: bool
-    busy: bool  # shown to the viewer as "Busy"
-    own: bool  # the viewer's
-    calendars: Sequence[str]  # the names of those of the feed's calendars that it stands in
-    colors: Sequence[str | None]  # their colours, in the same order
-    owner: str | None
-    variant: str
-    day: date | None  # the one on which the fragment holds; None: any
+    busy: bool | None  # * shown to the viewer as "Busy"
+    own: bool | None  # * the viewer's
+    calendars: Sequence[str] | None  # * names of those of the feed's calendars that it stands in, if they are told
+    colors: Sequence[str | None] | None  # * their colours, in the same order
+    owner: str | None  # * the name, if it is told
+    variant: str | None  # *
+    day: date | None  # * the one on which the fragment holds; None: any
     is_rendered: bool  # for this revision
     ics: bytes | None  # None: not rendered yet, or not to be rendered; empty: the window shows nothing of the series
+
+    def holding(self, ics: bytes | None) -> "SelectedActivity":
+        """The same with these octets; for tens of thousands, as `_replace` takes three times as long."""
+        return SelectedActivity._make((*self[:-1], ics))
 
 
 # A task takes place at its deadline. Times are in the order in which `feed.render` looks for them.
@@ -82,40 +90,58 @@ REASON = """
               THEN 'OUTSIDE_WINDOW'
     END"""
 OVERDUE = """
-    coalesce($18::boolean AND t.open_task AND NOT t.series AND NOT t.busy
+    coalesce($16::boolean AND t.open_task AND NOT t.series AND NOT t.busy
              AND (a.due_on < $7::date OR a.due_at < $10::timestamptz), false)"""
 VARIANT = """
     CASE WHEN t.busy THEN $14 ELSE $13 END || CASE WHEN r.overdue THEN ' overdue' ELSE '' END
-        || CASE WHEN t.series AND t.own THEN ' own' ELSE '' END || CASE WHEN t.series THEN $15 ELSE '' END
-        || CASE WHEN $16::boolean AND NOT t.busy THEN ' ' || md5((n.calendars, n.colors)::text) ELSE '' END
-        || CASE WHEN $17::boolean AND NOT t.busy THEN ' ' || md5(coalesce(o.name, '')) ELSE '' END"""
+        || CASE WHEN t.series AND t.own THEN ' own' ELSE '' END || CASE WHEN t.series THEN $15 ELSE '' END"""
+OF_CALENDARS = " || CASE WHEN NOT t.busy THEN ' ' || md5((n.calendars, n.colors)::text) ELSE '' END"
+OF_OWNER = " || CASE WHEN NOT t.busy THEN ' ' || md5(coalesce(o.name, '')) ELSE '' END"
+ENTRIES = """
+    SELECT DISTINCT e.activity_id
+      FROM calendar_entries e
+     WHERE e.account_id = $1 AND e.calendar_id = ANY ($2::uuid[])"""
+NAMED_ENTRIES = """
+    SELECT e.activity_id, array_agg(c.name ORDER BY c.name COLLATE "C", c.id) AS calendars,
+           array_agg(c.color ORDER BY c.name COLLATE "C", c.id) AS colors
+      FROM calendar_entries e
+      JOIN calendars c ON c.account_id = $1 AND c.id = e.calendar_id
+     WHERE e.account_id = $1 AND e.calendar_id = ANY ($2::uuid[])
+     GROUP BY e.activity_id"""
 
 
 async def select_activities(conn: Conn, selection: Selection, *, left_out: bool) -> list[SelectedActivity]:
-    """The activities of the calendars, each once, by id: what is shown, and if asked for what is `left_out` too."""
+    """The activities of the calendars, each once, by id: what is shown, and if asked for what is `left_out` too.
+
+    It joins only what the renderings tell: for most feeds neither the names of calendars nor those of owners.
+    """
+    *parameters, by_calendar, by_owner = astuple(selection)
+    told = "true" if left_out else "f.activity_id IS NULL"
+    names = "n.calendars" if by_calendar else "NULL::text[]", "n.colors" if by_calendar else "NULL::text[]"
+    calendars, colors, owner, own, busy, variant = (
+        f"CASE WHEN {told} THEN {value} END"
+        for value in (*names, "o.name" if by_owner else "NULL::text", "t.own", "t.busy", "v.variant")
+    )
+    placed = "a.placings, a.placed_at" if by_calendar else "0 AS placings, NULL::timestamptz AS placed_at"
     sql = f"""
-        SELECT a.id AS activity_id, a.revision, a.changed_at, a.placings, a.placed_at, r.reason,
+        SELECT a.id AS activity_id, a.revision, a.changed_at, {placed}, r.reason,
                CASE WHEN NOT t.series
                     THEN coalesce(t.begins_at, $10::timestamptz + (t.begins_on - $7::date) * interval '24 hours') END,
-               a.due_at, a.due_on, a.type = 'TASK', r.overdue, t.busy, t.own, n.calendars, n.colors, o.name AS owner,
-               v.variant, CASE WHEN t.series OR f.day IS NOT NULL THEN $7::date END AS day,
+               CASE WHEN r.overdue THEN a.due_at END, CASE WHEN r.overdue THEN a.due_on END, a.type = 'TASK', r.overdue,
+               {busy}, {own}, {calendars}, {colors}, {owner}, {variant},
+               CASE WHEN {told} AND (t.series OR f.day IS NOT NULL) THEN $7::date END AS day,
                f.activity_id IS NOT NULL AS is_rendered, f.ics
-          FROM (SELECT e.activity_id, array_agg(c.name ORDER BY c.name COLLATE "C", c.id) AS calendars,
-                       array_agg(c.color ORDER BY c.name COLLATE "C", c.id) AS colors
-                  FROM calendar_entries e
-                  JOIN calendars c ON c.account_id = $1 AND c.id = e.calendar_id
-                 WHERE e.account_id = $1 AND e.calendar_id = ANY ($2::uuid[])
-                 GROUP BY e.activity_id) n
+          FROM ({NAMED_ENTRIES if by_calendar else ENTRIES}) n
           JOIN activities a ON a.account_id = $1 AND a.id = n.activity_id
-          LEFT JOIN users o ON o.account_id = $1 AND o.id = a.owner_id
+          {"LEFT JOIN users o ON o.account_id = $1 AND o.id = a.owner_id" if by_owner else ""}
          CROSS JOIN LATERAL ({TIMES}) t
          CROSS JOIN LATERAL (SELECT {REASON} AS reason, {OVERDUE} AS overdue) r
-         CROSS JOIN LATERAL (SELECT {VARIANT} AS variant) v
+         CROSS JOIN LATERAL (SELECT {VARIANT}{OF_CALENDARS * by_calendar}{OF_OWNER * by_owner} AS variant) v
           LEFT JOIN fragments f ON f.account_id = $1 AND f.activity_id = a.id AND f.variant = v.variant
                                AND f.revision = a.revision AND (f.day IS NULL OR f.day = $7::date)
          WHERE r.reason IS NULL {"OR true" if left_out else ""}
          ORDER BY a.id"""
-    return [SelectedActivity(*row) for row in await conn.fetch(sql, *astuple(selection))]
+    return list(map(SelectedActivity._make, await conn.fetch(sql, *parameters)))
 
 
 async def save_fragments(conn: Conn, account_id: UUID, fragments: Sequence[SelectedActivity], today: date) -> None:

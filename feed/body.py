@@ -1,11 +1,12 @@
 """What a feed holds: stored fragments, the missing ones rendered and stored, and what is left out and why."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from itertools import groupby
+from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -15,28 +16,29 @@ from db.activities import ActivityRecord, list_activities
 from db.fragments import SelectedActivity, delete_stale_fragments, save_fragments, select_activities
 from db.gate import Gate, get_gate
 from db.pool import CONNECTION_LOST, Conn, Pool
-from feed.document import Head, document, nothing_planned, stamped
+from feed.document import Head, document, nothing_planned, stamp_lines, with_lines
 from feed.feeds import Feed, gate_feed
 from feed.render import fragment
-from feed.room import FeedLimits, Piece, Room, by_importance, series_pieces
+from feed.room import FeedLimits, Piece, Room, by_importance, pieces_of
 from feed.tokens import FeedToken
 
 SLICE = 100  # activities rendered before another feed's are
+AT_ONCE = 1_000  # rows that are gone through before others have their turn: some 2 ms
+SAVED_AT_ONCE = 500
 MANY = 10  # activities of which none can be rendered: more than bad rows by chance
 RENDERER = ThreadPoolExecutor(1, "renderer")
-SAVED_AT_ONCE = 1_000
 KEPT = timedelta(days=30)  # since a fragment was rendered
 
+T = TypeVar("T")
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class FeedRows:
-    """What a body is made of, read in one snapshot."""
+    """What a body is made of, read in one snapshot; what is rendered already is stamped as this feed shows it."""
 
     feed: Feed
     activities: Sequence[SelectedActivity]  # each once, by id
-    unrendered: Mapping[UUID, ActivityRecord]
 
 
 class Component(NamedTuple):
@@ -65,6 +67,10 @@ class NothingRenderedError(Exception):
     """Of many activities not one could be rendered: the fault is ours, and programs would believe an empty feed."""
 
 
+class ChangedMeanwhileError(Exception):
+    """An activity that had to be rendered is another one by now: read the feed anew. What was rendered is stored."""
+
+
 async def read_gate_feed(conn: Conn, token: FeedToken, now: datetime) -> tuple[Gate, FeedRows] | None:
     """Ask the gate once more and read the rows in the same snapshot; None if there is no such link.
 
@@ -78,46 +84,99 @@ async def read_gate_feed(conn: Conn, token: FeedToken, now: datetime) -> tuple[G
 async def read_rows(conn: Conn, feed: Feed, *, left_out: bool = False) -> FeedRows:
     """What the feed shows, and if asked for what it leaves out too; call in a transaction that sees one snapshot."""
     activities = await select_activities(conn, feed.selection(), left_out=left_out)
-    missing = [row.activity_id for row in activities if row.reason is None and not row.is_rendered]
-    records = await list_activities(conn, feed.account_id, missing) if missing else []
-    return FeedRows(feed, activities, {record.id: record for record in records})
+    lines = _stamps(feed)
+    for start in range(0, len(activities), AT_ONCE):  # in place, so that no fragment is held twice
+        slice_ = slice(start, start + AT_ONCE)
+        activities[slice_] = [_stamped(row, lines) for row in activities[slice_]]
+        await asyncio.sleep(0)
+    return FeedRows(feed, activities)
 
 
 async def feed_content(rows: FeedRows, pool: Pool, limits: FeedLimits) -> FeedContent:
-    """What the feed holds of its rows; what had to be rendered for it is kept for the next poll."""
+    """What the feed holds of its rows; what has to be rendered for it is kept for the next poll, as it goes.
+
+    `ChangedMeanwhileError` if what is to be rendered is not what the rows were read with.
+    """
     feed, wanted = rows.feed, [row for row in rows.activities if row.reason is None]
-    rendered = await _render(rows, [row for row in wanted if row.begins_at is None], slice_size=1)
-    pieces = [piece for row in rendered.values() for piece in series_pieces(feed, row)]
-    pieces += [Piece(row.begins_at, row) for row in wanted if row.begins_at]
-    pieces = by_importance(pieces, feed)
+    missing = [row for row in wanted if not row.is_rendered]
     room = Room(limits)
+    async with Rendering(feed, pool) as rendering:
+        known = await rendering.render([row for row in missing if row.begins_at is None], slice_size=1)
+        if len(missing) - len(known) <= SLICE:
+            known |= await rendering.render([row for row in missing if row.begins_at])
+        latest = [known.get(row.activity_id, row) for row in wanted] if known else wanted
+        pieces = [piece async for row in _in_turns(latest) for piece in pieces_of(feed, row)]
+        if len(known) == len(missing) and room.has_for(pieces):
+            tried: Iterable[SelectedActivity] = latest
+            room.taken = [piece for piece in pieces if piece.octets]
+        else:
+            series = {row.activity_id: row for row in latest if row.begins_at is None}
+            tried = await _take(rendering, by_importance(pieces, feed), room, series)
+    return await _content(rows, tried, pieces, room.taken)
+
+
+async def _take(
+    rendering: "Rendering", pieces: Sequence[Piece], room: Room, tried: dict[UUID, SelectedActivity]
+) -> Iterable[SelectedActivity]:
+    """Fill the room with the most important, rendered as far as there is room; which activities were `tried`."""
     for start in range(0, len(pieces), SLICE):
         if room.is_full:
             break
         slice_ = pieces[start : start + SLICE]
-        rendered |= await _render(rows, [piece.row for piece in slice_ if piece.octets is None])
+        fresh = await rendering.render([piece.row for piece in slice_ if not piece.row.is_rendered])
         for piece in slice_:
-            room.take(piece if piece.octets else _filled(feed, piece, rendered[piece.row.activity_id]))
-    if fresh := [row for row in rendered.values() if row.activity_id in rows.unrendered]:
-        await _keep(pool, feed, fresh)
-    return _content(rows, rendered, pieces, room.taken)
+            row = tried[piece.row.activity_id] = fresh.get(piece.row.activity_id, piece.row)
+            room.take(piece if piece.octets else piece._replace(row=row, octets=row.ics))
+        await asyncio.sleep(0)
+    room.taken.sort(key=lambda piece: (piece.row.activity_id, piece.place))
+    return tried.values()
 
 
-def _content(
-    rows: FeedRows, rendered: Mapping[UUID, SelectedActivity], pieces: Sequence[Piece], taken: Sequence[Piece]
+async def _content(
+    rows: FeedRows, tried: Iterable[SelectedActivity], pieces: Sequence[Piece], taken: Sequence[Piece]
 ) -> FeedContent:
-    components: dict[UUID, Component] = {}
-    for piece in sorted(taken, key=lambda piece: (piece.row.activity_id, piece.place)):
-        before = components.get(piece.row.activity_id, Component(piece.row, b"", 0))
-        octets, events = before.octets + (piece.octets or b""), before.events + piece.events
-        components[piece.row.activity_id] = Component(piece.row, octets, events)
+    components = [component async for component in _in_turns(_components(taken))]
     left_out = {row.activity_id: row.reason for row in rows.activities if row.reason}
-    left_out |= {id_: "CANNOT_BE_RENDERED" for id_, row in rendered.items() if row.ics is None}
-    left_out |= {id_: "OUTSIDE_WINDOW" for id_, row in rendered.items() if row.ics == b""}
+    left_out |= {row.activity_id: "CANNOT_BE_RENDERED" for row in tried if row.ics is None}
+    left_out |= {row.activity_id: "OUTSIDE_WINDOW" for row in tried if row.ics == b""}
     over_cap = sum(piece.row.activity_id not in left_out for piece in pieces) - len(taken)
-    known = left_out.keys() | components.keys()
-    full = {piece.row.activity_id: "OVER_CAP" for piece in pieces if piece.row.activity_id not in known}
-    return FeedContent(rows.feed, list(components.values()), left_out | full, over_cap)
+    if over_cap:
+        known = left_out.keys() | {component.row.activity_id for component in components}
+        left_out |= {piece.row.activity_id: "OVER_CAP" for piece in pieces if piece.row.activity_id not in known}
+    return FeedContent(rows.feed, components, left_out, over_cap)
+
+
+def _components(pieces: Sequence[Piece]) -> Iterator[Component]:
+    for _, found in groupby(pieces, key=lambda piece: piece.row.activity_id):
+        first, *others = found
+        octets, events = first.octets or b"", first.events
+        if others:
+            octets = b"".join((octets, *(piece.octets or b"" for piece in others)))
+            events += sum(piece.events for piece in others)
+        yield Component(first.row, octets, events)
+
+
+async def _in_turns(items: Iterable[T]) -> AsyncIterator[T]:
+    """The items, with a turn for others now and then."""
+    for n, item in enumerate(items, 1):
+        if n % AT_ONCE == 0:
+            await asyncio.sleep(0)
+        yield item
+
+
+def _stamps(feed: Feed) -> Callable[[SelectedActivity], bytes]:
+    """What the feed puts into an activity's fragment; most of many were written at few moments."""
+    known: dict[Hashable, bytes] = {}
+
+    def lines(row: SelectedActivity) -> bytes:
+        key = (row.changed_at, row.revision, row.placings, row.placed_at, row.is_task, row.due_at, row.due_on)
+        if key not in known:
+            if len(known) >= AT_ONCE:
+                known.clear()
+            known[key] = stamp_lines(feed.stamp(row))
+        return known[key]
+
+    return lines
 
 
 def feed_octets(content: FeedContent, limits: FeedLimits) -> bytes:
@@ -159,52 +218,89 @@ def description(content: FeedContent) -> str:
     return " ".join(sentences)
 
 
-def _filled(feed: Feed, piece: Piece, rendered: SelectedActivity) -> Piece:
-    return piece._replace(octets=stamped(rendered.ics, feed.stamp(rendered)) if rendered.ics else b"")
+class Rendering:
+    """Renders what a feed lacks: beside the loop, in slices, so that feeds take turns; and stores it as it goes."""
+
+    def __init__(self, feed: Feed, pool: Pool) -> None:
+        self._feed, self._pool = feed, pool
+        self._unsaved: list[SelectedActivity] = []
+        self._saves = True
+        self._lines = _stamps(feed)
+
+    async def __aenter__(self) -> "Rendering":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._save()
+
+    async def render(
+        self, missing: Sequence[SelectedActivity], slice_size: int = SLICE
+    ) -> dict[UUID, SelectedActivity]:
+        """Those activities, rendered and stamped; without octets what cannot be."""
+        rendered: dict[UUID, SelectedActivity] = {}
+        for start in range(0, len(missing), SLICE):
+            slice_ = missing[start : start + SLICE]
+            records = await self._records(slice_)
+            for first in range(0, len(slice_), slice_size):
+                part = slice(first, first + slice_size)
+                fresh = await self._beside_the_loop(slice_[part], records[part])
+                rendered |= {row.activity_id: _stamped(row, self._lines) for row in fresh}
+                self._unsaved += fresh
+            if len(self._unsaved) >= SAVED_AT_ONCE:
+                await self._save()
+        return rendered
+
+    async def _beside_the_loop(
+        self, slice_: Sequence[SelectedActivity], records: Sequence[ActivityRecord]
+    ) -> list[SelectedActivity]:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(RENDERER, _render_slice, self._feed, slice_, records)
+
+    async def _records(self, slice_: Sequence[SelectedActivity]) -> list[ActivityRecord]:
+        """What the activities say, read apart from the rows: whole, a large feed would fill the memory."""
+        async with self._pool.acquire() as conn:
+            found = await list_activities(conn, self._feed.account_id, [row.activity_id for row in slice_])
+        records = {record.id: record for record in found}
+        if any(row.activity_id not in records or records[row.activity_id].revision != row.revision for row in slice_):
+            raise ChangedMeanwhileError
+        return [records[row.activity_id] for row in slice_]
+
+    async def _save(self) -> None:
+        """Store what was rendered for the next poll; where that fails, this one is served all the same."""
+        fresh, self._unsaved = self._unsaved, []
+        if not fresh or not self._saves:
+            return
+        account_id, today = self._feed.account_id, self._feed.style.window.today
+        try:
+            async with self._pool.acquire() as conn:
+                await save_fragments(conn, account_id, fresh, today)
+                await delete_stale_fragments(conn, account_id, [row.activity_id for row in fresh], today - KEPT)
+        except (*CONNECTION_LOST, asyncpg.PostgresError) as exc:
+            self._saves = False
+            log.warning("fragments not kept", account_id=str(account_id), error=type(exc).__name__)
 
 
-async def _render(
-    rows: FeedRows, wanted: Sequence[SelectedActivity], slice_size: int = SLICE
-) -> dict[UUID, SelectedActivity]:
-    """Those activities, rendered if they are not yet: beside the loop, in slices, so that feeds take turns."""
-    rendered = {row.activity_id: row for row in wanted}
-    missing = [row for row in wanted if not row.is_rendered]
-    for start in range(0, len(missing), slice_size):
-        slice_ = missing[start : start + slice_size]
-        fresh = await asyncio.get_running_loop().run_in_executor(RENDERER, _render_slice, rows, slice_)
-        rendered |= {row.activity_id: row for row in fresh}
-    return rendered
+def _stamped(row: SelectedActivity, lines: Callable[[SelectedActivity], bytes]) -> SelectedActivity:
+    return row.holding(with_lines(row.ics, lines(row))) if row.ics else row
 
 
-def _render_slice(rows: FeedRows, slice_: Sequence[SelectedActivity]) -> list[SelectedActivity]:
-    return [_rendered(rows, row) for row in slice_]
+def _render_slice(
+    feed: Feed, slice_: Sequence[SelectedActivity], records: Sequence[ActivityRecord]
+) -> list[SelectedActivity]:
+    return [_rendered(feed, row, record) for row, record in zip(slice_, records, strict=True)]
 
 
-def _rendered(rows: FeedRows, row: SelectedActivity) -> SelectedActivity:
+def _rendered(feed: Feed, row: SelectedActivity, record: ActivityRecord) -> SelectedActivity:
     """One bad activity is left out, and never breaks the feed. It is tried again the next day."""
-    ics = _try_render(rows, row)
-    day = rows.feed.style.window.today if ics is None else row.day
-    return replace(row, ics=ics, day=day, is_rendered=True)
+    ics = _try_render(feed, row, record)
+    day = feed.style.window.today if ics is None else row.day
+    return row._replace(ics=ics, day=day, is_rendered=True)
 
 
-def _try_render(rows: FeedRows, row: SelectedActivity) -> bytes | None:
+def _try_render(feed: Feed, row: SelectedActivity, record: ActivityRecord) -> bytes | None:
     try:
-        return fragment(rows.unrendered[row.activity_id], rows.feed.style, rows.feed.shown(row))
+        return fragment(record, feed.style, feed.shown(row))
     except Exception as exc:  # whatever the row holds: the other activities must come through
-        account_id, activity_id = str(rows.feed.account_id), str(row.activity_id)
+        account_id, activity_id = str(feed.account_id), str(row.activity_id)
         log.error("activity left out", account_id=account_id, activity_id=activity_id, error=type(exc).__name__)
         return None
-
-
-async def _keep(pool: Pool, feed: Feed, fragments: Sequence[SelectedActivity]) -> None:
-    """Store what was rendered for the next poll; where that fails, this one is served all the same."""
-    account_id, today = feed.account_id, feed.style.window.today
-    try:
-        async with pool.acquire() as conn:
-            for start in range(0, len(fragments), SAVED_AT_ONCE):
-                slice_ = fragments[start : start + SAVED_AT_ONCE]
-                ids = [row.activity_id for row in slice_]
-                await save_fragments(conn, account_id, slice_, today)
-                await delete_stale_fragments(conn, account_id, ids, today - KEPT)
-    except (*CONNECTION_LOST, asyncpg.PostgresError) as exc:
-        log.warning("fragments not kept", account_id=str(account_id), error=type(exc).__name__)

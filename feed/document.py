@@ -1,7 +1,7 @@
 """Head + fragments + tail → the octets of a feed, and the two calendars that are not made of activities."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
@@ -42,17 +42,27 @@ class Stamp(NamedTuple):
     modified_at: datetime
 
 
-def document(head: Head, years: range, components: Iterable[bytes]) -> bytes:
+def document(head: Head, years: range, components: Sequence[bytes]) -> bytes:
     """A feed of these components. RFC 5545 wants at least one (section 3.6): see `nothing_planned`."""
-    body = b"".join(components)
-    return b"".join((_head(head), *_vtimezones(body, years), body, END))
+    return b"".join((_head(head), *_vtimezones(components, years), *components, END))
 
 
 def stamped(fragment: bytes, stamp: Stamp) -> bytes:
     """The fragment with its state in each of its components."""
+    return with_lines(fragment, stamp_lines(stamp))
+
+
+def stamp_lines(stamp: Stamp) -> bytes:
     moment = f"{stamp.modified_at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
-    lines = f"DTSTAMP:{moment}\r\nLAST-MODIFIED:{moment}\r\nSEQUENCE:{stamp.sequence}\r\n".encode()
-    return BEGIN.sub(lambda begin: begin[0] + lines, fragment)
+    return f"DTSTAMP:{moment}\r\nLAST-MODIFIED:{moment}\r\nSEQUENCE:{stamp.sequence}\r\n".encode()
+
+
+def with_lines(fragment: bytes, lines: bytes) -> bytes:
+    """The fragment with these lines at the start of each of its components."""
+    if b"\r\nBEGIN:VEVENT\r\n" in fragment or b"\r\nBEGIN:VTODO\r\n" in fragment:  # several: a series
+        return BEGIN.sub(lambda begin: begin[0] + lines, fragment)
+    first = fragment.find(b"\n") + 1
+    return b"".join((fragment[:first], lines, fragment[first:])) if first else fragment
 
 
 def nothing_planned(feed_id: UUID, day: date, since: datetime, say: Words) -> bytes:
@@ -111,12 +121,10 @@ def _head(head: Head) -> bytes:
     return octets.removesuffix(END)
 
 
-def _vtimezones(body: bytes, years: range) -> Sequence[bytes]:
+def _vtimezones(components: Sequence[bytes], years: range) -> Sequence[bytes]:
     """A definition for each zone that a time is written by (RFC 5545, section 3.6.5)."""
-    if b";TZID=" not in body:
-        return ()
-    names = sorted({name.decode() for name in TZID.findall(body)})
-    return [defined for name in names if (defined := one_rule(name, years))]
+    names = {name for component in components if b";TZID=" in component for name in TZID.findall(component)}
+    return [defined for name in sorted(name.decode() for name in names) if (defined := one_rule(name, years))]
 
 
 def _all_day(uid: str, day: date, at: datetime, summary: str, description: str, url: str | None = None) -> bytes:

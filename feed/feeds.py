@@ -62,18 +62,18 @@ class Feed:
             full=style.full_variant,
             busy=style.busy_variant,
             series=style.series_suffix,
+            marks_overdue=options.detail == "FULL" and options.tasks_as == "EVENT",
             by_calendar=self._names_calendars,
             by_owner=options.title_with == "OWNER",
-            marks_overdue=options.detail == "FULL" and options.tasks_as == "EVENT",
         )
 
     def shown(self, row: SelectedActivity) -> Shown:
         return Shown(
-            busy=row.busy or self.style.options.detail == "BUSY",
-            own=row.own,
+            busy=bool(row.busy) or self.style.options.detail == "BUSY",
+            own=bool(row.own),
             overdue=row.overdue,
-            calendars=tuple(row.calendars) if self._names_calendars else (),
-            color=next(filter(None, row.colors), None) if self._names_calendars else None,
+            calendars=tuple(row.calendars or ()),
+            color=next(filter(None, row.colors or ()), None),
             owner=row.owner,
         )
 

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 from db.fragments import SelectedActivity
-from feed.document import BEGIN, stamped
+from feed.document import BEGIN
 from feed.feeds import Feed
 
 RULE = re.compile(rb"^RRULE:", re.MULTILINE)
@@ -44,6 +44,12 @@ class Room:
         self.taken: list[Piece] = []
         self.is_full = False
 
+    def has_for(self, pieces: Sequence[Piece]) -> bool:
+        """Whether there is room for all of them, of which each is rendered."""
+        if sum(piece.events for piece in pieces) > self._events:
+            return False
+        return sum(len(piece.octets or b"") for piece in pieces) <= self._octets
+
     def take(self, piece: Piece) -> None:
         """Take it if there is room; what is empty, as it could not be rendered, takes none."""
         size = len(piece.octets or b"")
@@ -67,9 +73,14 @@ def by_importance(pieces: Sequence[Piece], feed: Feed) -> list[Piece]:
     return in_time[first:] + in_time[:first][::-1]
 
 
-def series_pieces(feed: Feed, series: SelectedActivity) -> list[Piece]:
+def pieces_of(feed: Feed, row: SelectedActivity) -> list[Piece]:
+    """An activity, a rendered series with its rule, or each of its occurrences by itself."""
+    return [Piece(row.begins_at, row, 0, 1, row.ics)] if row.begins_at else _series_pieces(feed, row)
+
+
+def _series_pieces(feed: Feed, series: SelectedActivity) -> list[Piece]:
     """A rendered series with its rule, or its occurrences each by itself."""
-    octets = stamped(series.ics or b"", feed.stamp(series))
+    octets = series.ics or b""
     starts = [found.start() for found in BEGIN.finditer(octets)]
     if RULE.search(octets):
         return [Piece(feed.today_at, series, 0, len(starts), octets)]

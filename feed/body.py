@@ -16,10 +16,10 @@ from db.activities import ActivityRecord, list_activities
 from db.fragments import SelectedActivity, delete_stale_fragments, save_fragments, select_activities
 from db.gate import Gate, get_gate
 from db.pool import CONNECTION_LOST, Conn, Pool
-from feed.document import Head, document, nothing_planned, stamp_lines, with_lines
+from feed.document import BEGIN, Head, document, nothing_planned, stamp_lines, with_lines
 from feed.feeds import Feed, gate_feed
 from feed.render import fragment
-from feed.room import FeedLimits, Piece, Room, by_importance, pieces_of
+from feed.room import FeedLimits, Piece, Room, by_importance, fits, pieces_of
 from feed.tokens import FeedToken
 
 SLICE = 100  # activities rendered before another feed's are
@@ -97,22 +97,38 @@ async def feed_content(rows: FeedRows, pool: Pool, limits: FeedLimits) -> FeedCo
 
     `ChangedMeanwhileError` if what is to be rendered is not what the rows were read with.
     """
-    feed, wanted = rows.feed, [row for row in rows.activities if row.reason is None]
+    wanted = [row for row in rows.activities if row.reason is None]
     missing = [row for row in wanted if not row.is_rendered]
-    room = Room(limits)
-    async with Rendering(feed, pool) as rendering:
+    async with Rendering(rows.feed, pool) as rendering:
         known = await rendering.render([row for row in missing if row.begins_at is None], slice_size=1)
         if len(missing) - len(known) <= SLICE:
             known |= await rendering.render([row for row in missing if row.begins_at])
         latest = [known.get(row.activity_id, row) for row in wanted] if known else wanted
-        pieces = [piece async for row in _in_turns(latest) for piece in pieces_of(feed, row)]
-        if len(known) == len(missing) and room.has_for(pieces):
-            tried: Iterable[SelectedActivity] = latest
-            room.taken = [piece for piece in pieces if piece.octets]
-        else:
-            series = {row.activity_id: row for row in latest if row.begins_at is None}
-            tried = await _take(rendering, by_importance(pieces, feed), room, series)
-    return await _content(rows, tried, pieces, room.taken)
+        if len(known) == len(missing):
+            components = [component async for component in _in_turns(map(_whole, latest)) if component.octets]
+            if fits(limits, sum(part.events for part in components), sum(len(part.octets) for part in components)):
+                return FeedContent(rows.feed, components, _left_out(rows, latest), 0)
+        return await _crowded(rows, latest, rendering, limits)
+
+
+def _whole(row: SelectedActivity) -> Component:
+    octets = row.ics or b""
+    return Component(row, octets, 1 if row.begins_at else len(BEGIN.findall(octets)))
+
+
+async def _crowded(
+    rows: FeedRows, latest: Sequence[SelectedActivity], rendering: "Rendering", limits: FeedLimits
+) -> FeedContent:
+    """What finds room of more than there may be room for."""
+    room, pieces = Room(limits), [piece for row in latest for piece in pieces_of(rows.feed, row)]
+    series = {row.activity_id: row for row in latest if row.begins_at is None}
+    tried = await _take(rendering, by_importance(pieces, rows.feed), room, series)
+    components = list(_components(room.taken))
+    left_out = _left_out(rows, tried)
+    over_cap = sum(piece.row.activity_id not in left_out for piece in pieces) - len(room.taken)
+    shown = left_out.keys() | {component.row.activity_id for component in components}
+    full = {piece.row.activity_id: "OVER_CAP" for piece in pieces if piece.row.activity_id not in shown}
+    return FeedContent(rows.feed, components, left_out | full, over_cap)
 
 
 async def _take(
@@ -132,18 +148,12 @@ async def _take(
     return tried.values()
 
 
-async def _content(
-    rows: FeedRows, tried: Iterable[SelectedActivity], pieces: Sequence[Piece], taken: Sequence[Piece]
-) -> FeedContent:
-    components = [component async for component in _in_turns(_components(taken))]
+def _left_out(rows: FeedRows, tried: Iterable[SelectedActivity]) -> dict[UUID, str]:
+    """What is not chosen, and what has nothing to show."""
     left_out = {row.activity_id: row.reason for row in rows.activities if row.reason}
-    left_out |= {row.activity_id: "CANNOT_BE_RENDERED" for row in tried if row.ics is None}
-    left_out |= {row.activity_id: "OUTSIDE_WINDOW" for row in tried if row.ics == b""}
-    over_cap = sum(piece.row.activity_id not in left_out for piece in pieces) - len(taken)
-    if over_cap:
-        known = left_out.keys() | {component.row.activity_id for component in components}
-        left_out |= {piece.row.activity_id: "OVER_CAP" for piece in pieces if piece.row.activity_id not in known}
-    return FeedContent(rows.feed, components, left_out, over_cap)
+    nothing = [row for row in tried if not row.ics]
+    left_out |= {row.activity_id: "CANNOT_BE_RENDERED" for row in nothing if row.ics is None}
+    return left_out | {row.activity_id: "OUTSIDE_WINDOW" for row in nothing if row.ics is not None}
 
 
 def _components(pieces: Sequence[Piece]) -> Iterator[Component]:
@@ -281,7 +291,9 @@ class Rendering:
 
 
 def _stamped(row: SelectedActivity, lines: Callable[[SelectedActivity], bytes]) -> SelectedActivity:
-    return row.holding(with_lines(row.ics, lines(row))) if row.ics else row
+    if not row.ics:
+        return row
+    return row.holding(with_lines(row.ics, lines(row), several=row.begins_at is None))
 
 
 def _render_slice(

@@ -57,12 +57,12 @@ def stamp_lines(stamp: Stamp) -> bytes:
     return f"DTSTAMP:{moment}\r\nLAST-MODIFIED:{moment}\r\nSEQUENCE:{stamp.sequence}\r\n".encode()
 
 
-def with_lines(fragment: bytes, lines: bytes) -> bytes:
-    """The fragment with these lines at the start of each of its components."""
-    if b"\r\nBEGIN:VEVENT\r\n" in fragment or b"\r\nBEGIN:VTODO\r\n" in fragment:  # several: a series
+def with_lines(fragment: bytes, lines: bytes, *, several: bool = True) -> bytes:
+    """The fragment with these lines at the start of each of its components, of which only a series has `several`."""
+    if several:
         return BEGIN.sub(lambda begin: begin[0] + lines, fragment)
-    first = fragment.find(b"\n") + 1
-    return b"".join((fragment[:first], lines, fragment[first:])) if first else fragment
+    first = fragment.index(b"\n") + 1
+    return b"".join((fragment[:first], lines, fragment[first:]))
 
 
 def nothing_planned(feed_id: UUID, day: date, since: datetime, say: Words) -> bytes:

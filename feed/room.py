@@ -44,12 +44,6 @@ class Room:
         self.taken: list[Piece] = []
         self.is_full = False
 
-    def has_for(self, pieces: Sequence[Piece]) -> bool:
-        """Whether there is room for all of them, of which each is rendered."""
-        if sum(piece.events for piece in pieces) > self._events:
-            return False
-        return sum(len(piece.octets or b"") for piece in pieces) <= self._octets
-
     def take(self, piece: Piece) -> None:
         """Take it if there is room; what is empty, as it could not be rendered, takes none."""
         size = len(piece.octets or b"")
@@ -61,6 +55,11 @@ class Room:
             self.taken.append(piece)
         elif piece.events == 1 and size <= self._most_octets:
             self.is_full = True
+
+
+def fits(limits: FeedLimits, events: int, octets: int) -> bool:
+    """Whether a feed may hold all of that."""
+    return events <= limits.most_events and octets <= limits.most_bytes - MOST_HEAD
 
 
 def by_importance(pieces: Sequence[Piece], feed: Feed) -> list[Piece]:

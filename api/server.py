@@ -5,6 +5,7 @@ import errno
 import gc
 import signal
 import socket
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -21,6 +22,7 @@ SHUTDOWN_SECONDS = 5.0  # for requests that are being answered when the service 
 END_SECONDS = 20  # after which a process that was told to stop is killed
 HUNG_SECONDS = 30  # after which a process that gives no sign of life is replaced
 BACKLOG = 128
+SWITCH_SECONDS = 0.0005  # a poll that finds activities being rendered has its turn after so long, not Python's 5 ms
 
 
 async def serve(settings: Settings, dsn: str, started: Callable[[], None]) -> None:
@@ -80,6 +82,7 @@ def _runner(settings: Settings, dsn: str) -> Runner:
     # What is there now stays: the collector need not walk over it, 0.1 s each time, whenever a call makes many objects.
     gc.collect()
     gc.freeze()
+    sys.setswitchinterval(SWITCH_SECONDS)
     return Runner(app, access_log_class=AccessLogger, shutdown_timeout=SHUTDOWN_SECONDS)
 
 

@@ -1,12 +1,15 @@
 """What a feed shows, and its fragments: rendered bytes, kept so that a change renders one activity and not the feed."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from datetime import date, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from db.pool import Conn
+
+AT_ONCE = 1_000  # rows made into records before others have their turn: some 1 ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +69,14 @@ class SelectedActivity(NamedTuple):
         return SelectedActivity._make((*self[:-1], ics))
 
 
+# Each is looked up by its key: OFFSET forbids PostgreSQL to join as it likes. It takes an account for much smaller than
+# a large one is, and then goes through all of its activities for each entry.
+ACTIVITY = """
+    SELECT a.id, a.revision, a.changed_at, a.placings, a.placed_at, a.type, a.status, a.private, a.owner_id,
+           a.recurrence, a.starts_at, a.ends_at, a.starts_on, a.ends_on, a.due_at, a.due_on
+      FROM activities a
+     WHERE a.account_id = $1 AND a.id = n.activity_id
+    OFFSET 0"""
 # A task takes place at its deadline. Times are in the order in which `feed.render` looks for them.
 TIMES = """
     SELECT a.recurrence IS NOT NULL AS series,
@@ -100,14 +111,16 @@ OF_OWNER = " || CASE WHEN NOT t.busy THEN ' ' || md5(coalesce(o.name, '')) ELSE 
 ENTRIES = """
     SELECT DISTINCT e.activity_id
       FROM calendar_entries e
-     WHERE e.account_id = $1 AND e.calendar_id = ANY ($2::uuid[])"""
+     WHERE e.account_id = $1 AND e.calendar_id = ANY ($2::uuid[])
+     ORDER BY e.activity_id"""
 NAMED_ENTRIES = """
     SELECT e.activity_id, array_agg(c.name ORDER BY c.name COLLATE "C", c.id) AS calendars,
            array_agg(c.color ORDER BY c.name COLLATE "C", c.id) AS colors
       FROM calendar_entries e
       JOIN calendars c ON c.account_id = $1 AND c.id = e.calendar_id
      WHERE e.account_id = $1 AND e.calendar_id = ANY ($2::uuid[])
-     GROUP BY e.activity_id"""
+     GROUP BY e.activity_id
+     ORDER BY e.activity_id"""
 
 
 async def select_activities(conn: Conn, selection: Selection, *, left_out: bool) -> list[SelectedActivity]:
@@ -132,16 +145,24 @@ async def select_activities(conn: Conn, selection: Selection, *, left_out: bool)
                CASE WHEN {told} AND (t.series OR f.day IS NOT NULL) THEN $7::date END AS day,
                f.activity_id IS NOT NULL AS is_rendered, f.ics
           FROM ({NAMED_ENTRIES if by_calendar else ENTRIES}) n
-          JOIN activities a ON a.account_id = $1 AND a.id = n.activity_id
+         CROSS JOIN LATERAL ({ACTIVITY}) a
           {"LEFT JOIN users o ON o.account_id = $1 AND o.id = a.owner_id" if by_owner else ""}
          CROSS JOIN LATERAL ({TIMES}) t
          CROSS JOIN LATERAL (SELECT {REASON} AS reason, {OVERDUE} AS overdue) r
          CROSS JOIN LATERAL (SELECT {VARIANT}{OF_CALENDARS * by_calendar}{OF_OWNER * by_owner} AS variant) v
-          LEFT JOIN fragments f ON f.account_id = $1 AND f.activity_id = a.id AND f.variant = v.variant
+          LEFT JOIN fragments f ON f.account_id = $1 AND f.activity_id = n.activity_id AND f.variant = v.variant
                                AND f.revision = a.revision AND (f.day IS NULL OR f.day = $7::date)
          WHERE r.reason IS NULL {"OR true" if left_out else ""}
-         ORDER BY a.id"""
-    return list(map(SelectedActivity._make, await conn.fetch(sql, *parameters)))
+         ORDER BY n.activity_id"""
+    return await _in_turns(await conn.fetch(sql, *parameters))
+
+
+async def _in_turns(rows: "list[Any]") -> list[SelectedActivity]:
+    """The rows as activities, in the same list; with turns for others, as they may be tens of thousands."""
+    for start in range(0, len(rows), AT_ONCE):
+        rows[start : start + AT_ONCE] = map(SelectedActivity._make, rows[start : start + AT_ONCE])
+        await asyncio.sleep(0)
+    return rows
 
 
 async def save_fragments(conn: Conn, account_id: UUID, fragments: Sequence[SelectedActivity], today: date) -> None:

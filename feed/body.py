@@ -1,11 +1,11 @@
 """What a feed holds: stored fragments, the missing ones rendered and stored, and what is left out and why."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import groupby
 from typing import NamedTuple, TypeVar
 from uuid import UUID
 
@@ -15,7 +15,7 @@ import structlog
 from db.activities import ActivityRecord, list_activities
 from db.fragments import SelectedActivity, delete_stale_fragments, save_fragments, select_activities
 from db.gate import Gate, get_gate
-from db.pool import CONNECTION_LOST, Conn, Pool
+from db.pool import CONNECT_TIMEOUT, CONNECTION_LOST, Conn, DatabaseUnreachableError, Pool
 from feed.document import BEGIN, Head, document, nothing_planned, stamp_lines, with_lines
 from feed.feeds import Feed, gate_feed
 from feed.render import fragment
@@ -81,6 +81,27 @@ async def read_gate_feed(conn: Conn, token: FeedToken, now: datetime) -> tuple[G
         return (gate, await read_rows(conn, gate_feed(gate, now))) if gate else None
 
 
+async def current_content(
+    read: Callable[[], Awaitable[tuple[T, FeedRows]]], pool: Pool, limits: FeedLimits
+) -> tuple[T, FeedContent]:
+    """What a feed holds of the rows that `read` finds, with what it finds of the same moment besides.
+
+    It reads anew if what has to be rendered changes meanwhile, which ends, as each time more of it is stored; and once
+    if the database goes away, for which `read` may wait.
+    """
+    was_lost = False
+    while True:
+        beside, rows = await read()
+        try:
+            return beside, await feed_content(rows, pool, limits)
+        except ChangedMeanwhileError:
+            continue
+        except CONNECTION_LOST as exc:
+            if was_lost:
+                raise DatabaseUnreachableError from exc
+            was_lost = True
+
+
 async def read_rows(conn: Conn, feed: Feed, *, left_out: bool = False) -> FeedRows:
     """What the feed shows, and if asked for what it leaves out too; call in a transaction that sees one snapshot."""
     activities = await select_activities(conn, feed.selection(), left_out=left_out)
@@ -120,10 +141,14 @@ async def _crowded(
     rows: FeedRows, latest: Sequence[SelectedActivity], rendering: "Rendering", limits: FeedLimits
 ) -> FeedContent:
     """What finds room of more than there may be room for."""
-    room, pieces = Room(limits), [piece for row in latest for piece in pieces_of(rows.feed, row)]
+    room, pieces = Room(limits), [piece async for row in _in_turns(latest) for piece in pieces_of(rows.feed, row)]
     series = {row.activity_id: row for row in latest if row.begins_at is None}
     tried = await _take(rendering, by_importance(pieces, rows.feed), room, series)
-    components = list(_components(room.taken))
+    taken: dict[UUID, list[Piece]] = defaultdict(list)
+    async for piece in _in_turns(room.taken):
+        taken[piece.row.activity_id].append(piece)
+    ids = (row.activity_id for row in latest if row.activity_id in taken)
+    components = [_component(taken[id_]) async for id_ in _in_turns(ids)]
     left_out = _left_out(rows, tried)
     over_cap = sum(piece.row.activity_id not in left_out for piece in pieces) - len(room.taken)
     shown = left_out.keys() | {component.row.activity_id for component in components}
@@ -144,7 +169,6 @@ async def _take(
             row = tried[piece.row.activity_id] = fresh.get(piece.row.activity_id, piece.row)
             room.take(piece if piece.octets else piece._replace(row=row, octets=row.ics))
         await asyncio.sleep(0)
-    room.taken.sort(key=lambda piece: (piece.row.activity_id, piece.place))
     return tried.values()
 
 
@@ -156,14 +180,10 @@ def _left_out(rows: FeedRows, tried: Iterable[SelectedActivity]) -> dict[UUID, s
     return left_out | {row.activity_id: "OUTSIDE_WINDOW" for row in nothing if row.ics is not None}
 
 
-def _components(pieces: Sequence[Piece]) -> Iterator[Component]:
-    for _, found in groupby(pieces, key=lambda piece: piece.row.activity_id):
-        first, *others = found
-        octets, events = first.octets or b"", first.events
-        if others:
-            octets = b"".join((octets, *(piece.octets or b"" for piece in others)))
-            events += sum(piece.events for piece in others)
-        yield Component(first.row, octets, events)
+def _component(pieces: Sequence[Piece]) -> Component:
+    in_place = sorted(pieces, key=lambda piece: piece.place)
+    octets = b"".join(piece.octets or b"" for piece in in_place)
+    return Component(pieces[0].row, octets, sum(piece.events for piece in pieces))
 
 
 async def _in_turns(items: Iterable[T]) -> AsyncIterator[T]:
@@ -268,7 +288,7 @@ class Rendering:
 
     async def _records(self, slice_: Sequence[SelectedActivity]) -> list[ActivityRecord]:
         """What the activities say, read apart from the rows: whole, a large feed would fill the memory."""
-        async with self._pool.acquire() as conn:
+        async with self._pool.acquire(timeout=CONNECT_TIMEOUT) as conn:
             found = await list_activities(conn, self._feed.account_id, [row.activity_id for row in slice_])
         records = {record.id: record for record in found}
         if any(row.activity_id not in records or records[row.activity_id].revision != row.revision for row in slice_):
@@ -282,7 +302,7 @@ class Rendering:
             return
         account_id, today = self._feed.account_id, self._feed.style.window.today
         try:
-            async with self._pool.acquire() as conn:
+            async with self._pool.acquire(timeout=CONNECT_TIMEOUT) as conn:
                 await save_fragments(conn, account_id, fresh, today)
                 await delete_stale_fragments(conn, account_id, [row.activity_id for row in fresh], today - KEPT)
         except (*CONNECTION_LOST, asyncpg.PostgresError) as exc:

@@ -14,7 +14,7 @@ import structlog
 from db.changes import claim_unrendered, list_unrendered_accounts
 from db.links import LinkRecord, list_differing_links
 from db.pool import CONNECT_TIMEOUT, Pool
-from feed.body import feed_content, read_gate_feed
+from feed.body import ChangedMeanwhileError, feed_content, read_gate_feed
 from feed.room import FeedLimits
 from feed.tokens import FeedToken
 
@@ -72,4 +72,5 @@ class Prerenderer:
         async with self._pool.acquire(timeout=CONNECT_TIMEOUT) as conn:
             found = await read_gate_feed(conn, token, datetime.now(UTC))
         if found:
-            await feed_content(found[1], self._pool, self._limits)
+            with suppress(ChangedMeanwhileError):  # and so will be rendered ahead once more, or by the next poll
+                await feed_content(found[1], self._pool, self._limits)

@@ -5,6 +5,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from operator import attrgetter
 from typing import NamedTuple
 
 from db.fragments import SelectedActivity
@@ -65,9 +66,10 @@ def fits(limits: FeedLimits, events: int, octets: int) -> bool:
 def by_importance(pieces: Sequence[Piece], feed: Feed) -> list[Piece]:
     """What is to come, the next first, then what is past, the latest first: a full feed loses the far past first.
 
+    `pieces` are in the order of their activities and places, which decides between what begins at the same moment.
     A series with its rule, which has no one time, counts as what comes next.
     """
-    in_time = sorted(pieces, key=lambda piece: (piece.begins_at, piece.row.activity_id, piece.place))
+    in_time = sorted(pieces, key=attrgetter("begins_at"))
     first = bisect_left(in_time, feed.today_at, key=lambda piece: piece.begins_at)
     return in_time[first:] + in_time[:first][::-1]
 

@@ -4,6 +4,7 @@ Token → rate → gate (one query) → notice, 410 or 304 → body. Never 401 o
 200 that stands for a failure: calendar programs believe a 200 and drop what is not in it.
 """
 
+import asyncio
 import hashlib
 import re
 import traceback
@@ -25,7 +26,7 @@ from db.polls import Answer
 from db.pool import DatabaseUnreachableError, PatientPool
 from db.stamps import Stamps
 from feed.bodies import Bodies, Body
-from feed.body import feed_content, feed_octets, read_gate_feed
+from feed.body import FeedRows, current_content, feed_octets, read_gate_feed
 from feed.clients import takes_gzip
 from feed.document import notice, pause_notice
 from feed.feeds import gate_feed
@@ -192,13 +193,17 @@ class FeedRoutes:
     async def _make(self, token: FeedToken) -> Body:
         """The body as it is now, which may be of a later version than the one that was asked for."""
         now = datetime.now(UTC)
-        found = await self._pool.read(lambda conn: read_gate_feed(conn, token, now))
-        if found is None or found[0].paused_at or ended_at(token, found[0], now):
-            raise LinkEndedError
-        gate, rows = found
-        content = await feed_content(rows, self._pool.pool, self._limits)
-        version = standing(token, gate, rows.feed, self._limits, now)
-        return Body(version, rows.feed.name, feed_octets(content, self._limits))
+
+        async def read() -> tuple[Gate, FeedRows]:
+            found = await self._pool.read(lambda conn: read_gate_feed(conn, token, now))
+            if found is None or found[0].paused_at or ended_at(token, found[0], now):
+                raise LinkEndedError
+            return found
+
+        gate, content = await current_content(read, self._pool.pool, self._limits)
+        version = standing(token, gate, content.feed, self._limits, now)
+        octets = await asyncio.to_thread(feed_octets, content, self._limits)  # of 50,000 events it would hold up others
+        return Body(version, content.feed.name, octets)
 
     def _closed(self, request: web.BaseRequest, token: FeedToken, gate: Gate, now: datetime) -> Answered | None:
         """What a link without a feed serves. One that ended: the notice for some days, then 410, as an error leaves

@@ -14,9 +14,10 @@ from db.activities import ActivityRecord, list_activities
 from feed.body import (
     Component,
     FeedContent,
+    FeedRows,
     NothingRenderedError,
+    current_content,
     description,
-    feed_content,
     feed_octets,
     read_rows,
 )
@@ -99,9 +100,13 @@ async def preview(context: Context, feed: Feed, first: int) -> FeedPreview:
     """What the feed holds at this moment, with the `first` so many of what is shown and of what is left out."""
     if first not in range(MOST + 1):
         raise InvalidArgument(f"`first` must be from 0 to {MOST}.")
-    async with context.pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
-        rows = await read_rows(conn, feed, left_out=True)
-    content = await feed_content(rows, context.pool, context.limits)
+
+    async def read() -> tuple[FeedRows, FeedRows]:
+        async with context.pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
+            rows = await read_rows(conn, feed, left_out=True)
+        return rows, rows
+
+    rows, content = await current_content(read, context.pool, context.limits)
     shown = sorted(content.components, key=lambda part: (part.row.begins_at or context.now, part.row.activity_id))[
         :first
     ]

@@ -11,8 +11,12 @@ from typing import Any
 import pytest
 
 from db.calendars import add_calendar, grant_access
+from db.pool import Conn, create_pool
+from feed.body import ChangedMeanwhileError, FeedRows, current_content, feed_content, feed_octets, read_gate_feed
+from feed.room import FeedLimits
 from tests.feed.subscription import (
     DAY,
+    Subscription,
     deadlines,
     octets_at,
     on,
@@ -21,6 +25,7 @@ from tests.feed.subscription import (
     stay_in_today,
     subscribe,
     titled,
+    token_of,
     weekly,
 )
 from tests.seed import NOW, Seed, Service, meeting, running_service, task
@@ -271,3 +276,50 @@ async def test_fragment_of_a_series_holds_for_one_day(seed: Seed, service: Servi
     assert [day[1][1] for day in days] == [None] * 4
     assert [day[2][1] for day in days] == [today, today, today + DAY, today + DAY]
     assert days[0][0] == days[3][0] != days[2][0]
+
+
+# ---- large feeds
+
+
+async def rows_of(conn: Conn, link: Subscription) -> FeedRows:
+    found = await read_gate_feed(conn, token_of(link.url), datetime.now(UTC))
+    assert found
+    return found[1]
+
+
+async def test_what_was_rendered_is_stored_though_the_rest_of_the_feed_was_not(
+    seed: Seed, service: Service, dsn: str
+) -> None:
+    """So that a poll of a large feed whose process ends does not begin anew."""
+    await seed.write(*(meeting(f"m{n}") for n in range(250)))
+    link = await subscribe(service, seed.anna, seed.own)
+    last = "(SELECT id FROM activities ORDER BY id DESC LIMIT 1)"
+    async with create_pool(dsn) as pool:
+        rows = await rows_of(seed.conn, link)
+        await seed.conn.execute(f"UPDATE activities SET title = 'Changed' WHERE id = {last}")
+        with pytest.raises(ChangedMeanwhileError):
+            await feed_content(rows, pool, FeedLimits())
+    assert await seed.conn.fetchval("SELECT count(*) FROM fragments") == 200
+    assert (await link.titles()).count("Changed") == 1
+
+
+@pytest.mark.parametrize("what", ["UPDATE activities SET title = 'Changed'", "DELETE FROM activities"])
+async def test_feed_whose_activity_changes_before_it_is_rendered_is_read_anew(
+    seed: Seed, service: Service, dsn: str, what: str
+) -> None:
+    await seed.write(meeting("m1"), on(1))
+    link = await subscribe(service, seed.anna, seed.own)
+    reads: list[FeedRows] = []
+
+    async def read() -> tuple[int, FeedRows]:
+        rows = await rows_of(seed.conn, link)
+        if not reads:
+            await seed.conn.execute(f"{what} WHERE external_id = 'm1'")
+        reads.append(rows)
+        return len(reads), rows
+
+    async with create_pool(dsn) as pool:
+        count, content = await current_content(read, pool, FeedLimits())
+    assert count == 2
+    assert feed_octets(content, FeedLimits()) == await link.read()
+    assert await link.titles() == (["+1", "Changed"] if "UPDATE" in what else ["+1"])

@@ -115,10 +115,8 @@ class FeedRoutes:
 
     def shortcut(self, request: web.BaseRequest) -> Coroutine[Any, Any, web.StreamResponse] | None:
         """The answer to what any router would take for a poll; None: let it look."""
-        path = PLAIN_PATH.fullmatch(request.raw_path)
-        return (
-            self.poll(request, path[1]) if path and request.method == "GET" and EXPECT not in request.headers else None
-        )
+        path = PLAIN_PATH.fullmatch(request.raw_path) if request.method == "GET" else None
+        return self.poll(request, path[1]) if path and EXPECT not in request.headers else None
 
     async def _routed(self, request: web.Request) -> web.StreamResponse:
         return await self.poll(request, request.match_info["token"])
@@ -131,11 +129,8 @@ class FeedRoutes:
             return self._limited(wait) if wait else ReadyResponse(self._unknown)
         answer, response = await self._answer_to(request, known)
         if answer:
-            (account_id, link_id), said = (
-                known.link,
-                (request.headers.get(USER_AGENT), network, response.status, answer),
-            )
-            self._polls.note(account_id, link_id, *said, datetime.now(UTC), known.token.generation)
+            link, said = known.link, (request.headers.get(USER_AGENT), network, response.status, answer)
+            self._polls.note(link.account_id, link.link_id, *said, datetime.now(UTC), known.token.generation)
         return response
 
     def _verified(self, text: str) -> Known | None:

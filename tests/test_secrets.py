@@ -231,7 +231,7 @@ async def test_debug_of_asyncio_tells_no_secret(seed: Seed, dsn: str, url: str) 
     loop.set_debug(True)
     before, loop.slow_callback_duration = loop.slow_callback_duration, 0
     try:
-        async with running_service(dsn) as service:
+        async with running_service(dsn, cache_bytes=0) as service:
             assert (await service.poll(url)).status == 200
             async with missing(seed, "fragments"):
                 assert (await service.poll(url)).status == 503

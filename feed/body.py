@@ -143,6 +143,7 @@ async def _crowded(
     """What finds room of more than there may be room for."""
     room, pieces = Room(limits), [piece async for row in _in_turns(latest) for piece in pieces_of(rows.feed, row)]
     series = {row.activity_id: row for row in latest if row.begins_at is None}
+    await asyncio.sleep(0)
     tried = await _take(rendering, by_importance(pieces, rows.feed), room, series)
     taken: dict[UUID, list[Piece]] = defaultdict(list)
     async for piece in _in_turns(room.taken):
@@ -150,10 +151,12 @@ async def _crowded(
     ids = (row.activity_id for row in latest if row.activity_id in taken)
     components = [_component(taken[id_]) async for id_ in _in_turns(ids)]
     left_out = _left_out(rows, tried)
+    await asyncio.sleep(0)
     over_cap = sum(piece.row.activity_id not in left_out for piece in pieces) - len(room.taken)
-    shown = left_out.keys() | {component.row.activity_id for component in components}
-    full = {piece.row.activity_id: "OVER_CAP" for piece in pieces if piece.row.activity_id not in shown}
-    return FeedContent(rows.feed, components, left_out | full, over_cap)
+    if over_cap:
+        full = (row.activity_id for row in latest if row.activity_id not in taken)
+        left_out |= {id_: "OVER_CAP" async for id_ in _in_turns(full) if id_ not in left_out}
+    return FeedContent(rows.feed, components, left_out, over_cap)
 
 
 async def _take(

@@ -102,6 +102,15 @@ async def test_version_that_came_about_otherwise_is_not_the_one_that_was_seen(se
     assert await changed(seed, before) == {"a"}
 
 
+async def test_number_that_comes_again_is_about_what_is_changed_now(seed: Seed) -> None:
+    before = await seen(seed)
+    await seed.conn.execute("UPDATE activities SET title = 'Other' WHERE external_id = 'a'")
+    sql = "UPDATE calendar_versions SET version = version - 1, changed_at = $2 WHERE calendar_id = $1"
+    await seed.conn.execute(sql, seed.own, before[seed.own].changed_at)
+    await seed.conn.execute("UPDATE activities SET title = 'Other' WHERE external_id = 'b'")
+    assert await changed(seed, before) == {"b"}
+
+
 async def test_other_calendars_than_before_are_read_anew(seed: Seed) -> None:
     before, now = await seen(seed), await versions(seed, seed.own, seed.team)
     assert await list_changed_activities(seed.conn, seed.account_id, before, now) is None

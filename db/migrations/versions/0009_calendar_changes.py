@@ -32,7 +32,8 @@ CALENDAR_CHANGES_UNRENDERED = """
 CREATE INDEX calendar_changes_unrendered_idx ON calendar_changes (account_id, calendar_id)
  WHERE rendering_at IS NULL AND (activity_ids IS NULL OR cardinality(activity_ids) > 10)"""
 
-# As the one before it raised versions. A calendar that is being deleted has no changes any more.
+# As the one before it raised versions. A calendar that is being deleted has no changes any more. A number comes again
+# only where somebody set it back; then it is about what is changed now.
 RAISE_CALENDAR_VERSION = """
 CREATE FUNCTION raise_calendar_version(account uuid, calendar uuid, ids uuid[]) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -47,7 +48,9 @@ BEGIN
     RETURNING v.version, v.changed_at INTO raised_to, raised_at;
     INSERT INTO calendar_changes (account_id, calendar_id, version, activity_ids, changed_at)
     SELECT account, c.id, raised_to, CASE WHEN cardinality(ids) <= 100 THEN ids END, raised_at
-      FROM calendars c WHERE c.account_id = account AND c.id = calendar AND raised_to IS NOT NULL;
+      FROM calendars c WHERE c.account_id = account AND c.id = calendar AND raised_to IS NOT NULL
+    ON CONFLICT (account_id, calendar_id, version) DO UPDATE
+       SET activity_ids = excluded.activity_ids, changed_at = excluded.changed_at, rendering_at = NULL;
     DELETE FROM calendar_changes h
      WHERE h.account_id = account AND h.calendar_id = calendar AND h.version <= raised_to - 100;
 END $$"""

@@ -117,7 +117,10 @@ class Settings(BaseSettings):
     max_events: int = Field(5_000, ge=1, description="events in a feed; of a fuller one the far past is left out first")
     max_bytes: int = Field(5_000_000, ge=100_000, description="octets in a feed; likewise")
     cache_bytes: int = Field(
-        100_000_000, ge=0, description="octets of feeds that each process keeps ready to be sent; 0: none"
+        100_000_000,
+        ge=0,
+        description="octets of feeds that each process keeps ready to be sent, and as many of the parts that large ones"
+        " are made of; 0: none",
     )
     render_ahead: bool = Field(
         True, description="render in the background what was changed in large numbers, before polls ask for it"

@@ -1,7 +1,7 @@
 """What a feed shows, and its fragments: rendered bytes, kept so that a change renders one activity and not the feed."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import astuple, dataclass
 from datetime import date, datetime
 from typing import Any, NamedTuple
@@ -111,22 +111,25 @@ OF_OWNER = " || CASE WHEN NOT t.busy THEN ' ' || md5(coalesce(o.name, '')) ELSE 
 ENTRIES = """
     SELECT DISTINCT e.activity_id
       FROM calendar_entries e
-     WHERE e.account_id = $1 AND e.calendar_id = ANY ($2::uuid[])
+     WHERE e.account_id = $1 AND e.calendar_id = ANY ($2::uuid[]) {only}
      ORDER BY e.activity_id"""
 NAMED_ENTRIES = """
     SELECT e.activity_id, array_agg(c.name ORDER BY c.name COLLATE "C", c.id) AS calendars,
            array_agg(c.color ORDER BY c.name COLLATE "C", c.id) AS colors
       FROM calendar_entries e
       JOIN calendars c ON c.account_id = $1 AND c.id = e.calendar_id
-     WHERE e.account_id = $1 AND e.calendar_id = ANY ($2::uuid[])
+     WHERE e.account_id = $1 AND e.calendar_id = ANY ($2::uuid[]) {only}
      GROUP BY e.activity_id
      ORDER BY e.activity_id"""
 
 
-async def select_activities(conn: Conn, selection: Selection, *, left_out: bool) -> list[SelectedActivity]:
+async def select_activities(
+    conn: Conn, selection: Selection, *, left_out: bool, only: Collection[UUID] | None = None
+) -> list[SelectedActivity]:
     """The activities of the calendars, each once, by id: what is shown, and if asked for what is `left_out` too.
 
-    It joins only what the renderings tell: for most feeds neither the names of calendars nor those of owners.
+    If `only` some activities are named, these alone. What is joined is what the renderings tell: for most feeds neither
+    the names of calendars nor those of owners.
     """
     *parameters, by_calendar, by_owner = astuple(selection)
     told = "true" if left_out else "f.activity_id IS NULL"
@@ -136,6 +139,9 @@ async def select_activities(conn: Conn, selection: Selection, *, left_out: bool)
         for value in (*names, "o.name" if by_owner else "NULL::text", "t.own", "t.busy", "v.variant")
     )
     placed = "a.placings, a.placed_at" if by_calendar else "0 AS placings, NULL::timestamptz AS placed_at"
+    parameters += [] if only is None else [only]
+    named = "" if only is None else f"AND e.activity_id = ANY (${len(parameters)}::uuid[])"
+    entries = (NAMED_ENTRIES if by_calendar else ENTRIES).format(only=named)
     sql = f"""
         SELECT a.id AS activity_id, a.revision, a.changed_at, {placed}, r.reason,
                CASE WHEN NOT t.series
@@ -144,7 +150,7 @@ async def select_activities(conn: Conn, selection: Selection, *, left_out: bool)
                {busy}, {own}, {calendars}, {colors}, {owner}, {variant},
                CASE WHEN {told} AND (t.series OR f.day IS NOT NULL) THEN $7::date END AS day,
                f.activity_id IS NOT NULL AS is_rendered, f.ics
-          FROM ({NAMED_ENTRIES if by_calendar else ENTRIES}) n
+          FROM ({entries}) n
          CROSS JOIN LATERAL ({ACTIVITY}) a
           {"LEFT JOIN users o ON o.account_id = $1 AND o.id = a.owner_id" if by_owner else ""}
          CROSS JOIN LATERAL ({TIMES}) t

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -30,6 +30,7 @@ RENDERER = ThreadPoolExecutor(1, "renderer")
 KEPT = timedelta(days=30)  # since a fragment was rendered
 
 T = TypeVar("T")
+Changed = Callable[[Conn, Gate, Feed], Awaitable[Collection[UUID] | None]]
 log = structlog.get_logger()
 
 
@@ -39,6 +40,7 @@ class FeedRows:
 
     feed: Feed
     activities: Sequence[SelectedActivity]  # each once, by id
+    only: Collection[UUID] | None = None  # the activities of which these are read; None: all that the feed shows
 
 
 class Component(NamedTuple):
@@ -62,6 +64,11 @@ class FeedContent:
     def events(self) -> int:
         return sum(component.events for component in self.components)
 
+    @property
+    def size(self) -> int:
+        """The octets of its components."""
+        return sum(len(component.octets) for component in self.components)
+
 
 class NothingRenderedError(Exception):
     """Of many activities not one could be rendered: the fault is ours, and programs would believe an empty feed."""
@@ -71,14 +78,20 @@ class ChangedMeanwhileError(Exception):
     """An activity that had to be rendered is another one by now: read the feed anew. What was rendered is stored."""
 
 
-async def read_gate_feed(conn: Conn, token: FeedToken, now: datetime) -> tuple[Gate, FeedRows] | None:
+async def read_gate_feed(
+    conn: Conn, token: FeedToken, now: datetime, changed: Changed | None = None
+) -> tuple[Gate, FeedRows] | None:
     """Ask the gate once more and read the rows in the same snapshot; None if there is no such link.
 
-    The gate tells exactly the versions that these rows have.
+    The gate tells exactly the versions that these rows have. `changed` may tell which of them to read.
     """
     async with conn.transaction(isolation="repeatable_read", readonly=True):
         gate = await get_gate(conn, token.account_id, token.link_id, token.generation)
-        return (gate, await read_rows(conn, gate_feed(gate, now))) if gate else None
+        if gate is None:
+            return None
+        feed = gate_feed(gate, now)
+        only = await changed(conn, gate, feed) if changed else None
+        return gate, await read_rows(conn, feed, only=only)
 
 
 async def current_content(
@@ -102,15 +115,17 @@ async def current_content(
             was_lost = True
 
 
-async def read_rows(conn: Conn, feed: Feed, *, left_out: bool = False) -> FeedRows:
+async def read_rows(
+    conn: Conn, feed: Feed, *, left_out: bool = False, only: Collection[UUID] | None = None
+) -> FeedRows:
     """What the feed shows, and if asked for what it leaves out too; call in a transaction that sees one snapshot."""
-    activities = await select_activities(conn, feed.selection(), left_out=left_out)
+    activities = await select_activities(conn, feed.selection(), left_out=left_out, only=only)
     lines = _stamps(feed)
     for start in range(0, len(activities), AT_ONCE):  # in place, so that no fragment is held twice
         slice_ = slice(start, start + AT_ONCE)
         activities[slice_] = [_stamped(row, lines) for row in activities[slice_]]
         await asyncio.sleep(0)
-    return FeedRows(feed, activities)
+    return FeedRows(feed, activities, only)
 
 
 async def feed_content(rows: FeedRows, pool: Pool, limits: FeedLimits) -> FeedContent:
@@ -127,8 +142,9 @@ async def feed_content(rows: FeedRows, pool: Pool, limits: FeedLimits) -> FeedCo
         latest = [known.get(row.activity_id, row) for row in wanted] if known else wanted
         if len(known) == len(missing):
             components = [component async for component in _in_turns(map(_whole, latest)) if component.octets]
-            if fits(limits, sum(part.events for part in components), sum(len(part.octets) for part in components)):
-                return FeedContent(rows.feed, components, _left_out(rows, latest), 0)
+            whole = FeedContent(rows.feed, components, _left_out(rows, latest), 0)
+            if fits(limits, whole.events, whole.size):
+                return whole
         return await _crowded(rows, latest, rendering, limits)
 
 

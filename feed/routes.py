@@ -9,12 +9,13 @@ import hashlib
 import re
 import traceback
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import structlog
 from aiohttp import web
@@ -26,7 +27,7 @@ from db.polls import Answer
 from db.pool import DatabaseUnreachableError, PatientPool
 from db.stamps import Stamps
 from feed.bodies import Bodies, Body
-from feed.body import FeedRows, current_content, feed_octets, read_gate_feed
+from feed.body import FeedContent, FeedRows, current_content, feed_octets, read_gate_feed
 from feed.clients import takes_gzip
 from feed.document import notice, pause_notice
 from feed.feeds import gate_feed
@@ -36,6 +37,7 @@ from feed.ready import Ready, ReadyResponse, ready
 from feed.room import FeedLimits
 from feed.standing import GZIPPED, Standing, ended_at, is_current, standing
 from feed.tokens import FeedToken, Keyring
+from feed.updating import Kept, KeptFeeds
 from feed.urls import file_name
 from feed.words import words
 
@@ -88,6 +90,7 @@ class FeedRoutes:
         pool: PatientPool,
         stamps: Stamps,
         bodies: Bodies,
+        kept: KeptFeeds,
         keyring: Keyring,
         notices: Notices,
         limits: FeedLimits,
@@ -99,6 +102,7 @@ class FeedRoutes:
         self._pool = pool
         self._stamps = stamps
         self._bodies = bodies
+        self._kept = kept
         self._keyring = keyring
         self._notices = notices
         self._limits = limits
@@ -188,17 +192,28 @@ class FeedRoutes:
     async def _make(self, token: FeedToken) -> Body:
         """The body as it is now, which may be of a later version than the one that was asked for."""
         now = datetime.now(UTC)
-
-        async def read() -> tuple[Gate, FeedRows]:
-            found = await self._pool.read(lambda conn: read_gate_feed(conn, token, now))
-            if found is None or found[0].paused_at or ended_at(token, found[0], now):
-                raise LinkEndedError
-            return found
-
-        gate, content = await current_content(read, self._pool.pool, self._limits)
+        gate, content = await self._current(token, now, self._kept.get(token.link_id))
+        self._kept.keep(gate, content)
         version = standing(token, gate, content.feed, self._limits, now)
         octets = await asyncio.to_thread(feed_octets, content, self._limits)  # of 50,000 events it would hold up others
         return Body(version, content.feed.name, octets)
+
+    async def _current(self, token: FeedToken, now: datetime, kept: Kept | None) -> tuple[Gate, FeedContent]:
+        """What the feed holds, brought up to date from what was kept of it where that is known to be enough."""
+
+        async def read() -> tuple[tuple[Gate, Collection[UUID] | None], FeedRows]:
+            changed = kept.changed if kept else None
+            found = await self._pool.read(lambda conn: read_gate_feed(conn, token, now, changed))
+            if found is None or found[0].paused_at or ended_at(token, found[0], now):
+                raise LinkEndedError
+            gate, rows = found
+            return (gate, rows.only), rows
+
+        (gate, only), content = await current_content(read, self._pool.pool, self._limits)
+        if kept is None or only is None:
+            return gate, content
+        whole = kept.with_changes(only, content, self._limits)
+        return (gate, whole) if whole else await self._current(token, now, None)
 
     def _closed(self, request: web.BaseRequest, token: FeedToken, gate: Gate, now: datetime) -> Answered | None:
         """What a link without a feed serves. One that ended: the notice for some days, then 410, as an error leaves

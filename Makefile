@@ -11,7 +11,7 @@ demo: install
 
 install: .venv/installed
 
-test: lint types layers schema service readers
+test: lint types layers schema service commands readers
 	@echo "== all passed: ruff, mypy --strict, import-linter, schema.graphql, pytest"
 
 lint: .venv/installed-dev
@@ -31,23 +31,23 @@ schema: .venv/installed-dev
 	@echo "== schema.graphql: is it what the service serves?"
 	@$(BIN)/calendar-feeds schema | diff schema.graphql -
 
-# What is held against other programs and the corpus can run beside all else: make -j2 test.
+# What starts the command again and again, and what is held against other programs and the corpus, can run beside all
+# else: make -j2 test.
+COMMANDS := tests/api/commands tests/api/test_cli.py tests/api/test_workers.py tests/test_docs.py tests/test_examples.py \
+	tests/test_integrators_page.py tests/test_webhook_docs.py
 READERS := tests/conformance tests/clients tests/graphql_http tests/feed/importing tests/feed/recurring
 
 service: .venv/installed-dev .venv/installed-programs
 	@echo "== pytest: the service, with a real PostgreSQL and real HTTP"
-	@$(BIN)/pytest $(addprefix --ignore=,$(READERS))
+	@$(BIN)/pytest $(addprefix --ignore=,$(COMMANDS) $(READERS))
+
+commands: .venv/installed-dev .venv/installed-programs
+	@echo "== pytest: the command, and what the pages and examples say"
+	@$(BIN)/pytest -p no:cacheprovider $(COMMANDS)
 
 readers: .venv/installed-dev .venv/installed-programs
 	@echo "== pytest: what other programs read and write"
 	@$(BIN)/pytest -p no:cacheprovider $(READERS)
-
-# How fast it is, beside other programs: 15 minutes, Linux with two processors and wrk. Writes docs/speed.md.
-bench: .venv/installed
-	@$(BIN)/python -m bench --report docs/speed.md
-
-bench-quick: .venv/installed
-	@$(BIN)/python -m bench --quick
 
 # Dependencies come as wheels whose hashes are written down, so no compiler is needed and a build can be repeated.
 .venv/installed: pyproject.toml requirements.txt

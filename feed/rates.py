@@ -110,13 +110,21 @@ class Redis:
         if self._away:
             self._ask_again_at = now + REDIS_PAUSE  # the others do not wait for what this poll finds
         try:
-            async with asyncio.timeout(REDIS_TIMEOUT):
-                seconds = await self._count(limit, key)
+            seconds = await self._count_in_time(limit, key)
         except (StorageError, OSError) as exc:  # a TimeoutError is an OSError
             self._note_away(exc)
             raise RedisAwayError from None
         self._note_back()
         return seconds
+
+    async def _count_in_time(self, limit: RateLimitItemPerSecond, key: str) -> int | None:
+        """Not longer, though what is cancelled may take its time to end: a connection is closed then."""
+        task = asyncio.create_task(self._count(limit, key))
+        done, _ = await asyncio.wait({task}, timeout=REDIS_TIMEOUT)
+        if not done:
+            task.cancel()
+            raise TimeoutError
+        return task.result()
 
     async def _count(self, limit: RateLimitItemPerSecond, key: str) -> int | None:
         if await self._limiter.hit(limit, key):

@@ -106,8 +106,9 @@ def walk(
 
 
 def is_light(text: str, starts: datetime, first: datetime, last: datetime) -> bool:
-    """Whether a walk costs no more than it may, whatever starts it finds."""
+    """Whether a walk costs no more than it may, whatever starts it finds; `ValueError` if there is nothing to find."""
     rule = parse_rule(text)
+    _walker(rule, starts, first, last, Budget())
     starts, steps = _way(rule, starts, first, last)
     most_starts = steps * DAYS.get(rule["FREQ"][0], 1) * _times(rule, TIMES)
     return steps * _cost(rule) + 5 + _times(rule, TIMES) <= MOST_WORK and most_starts <= MOST_STARTS

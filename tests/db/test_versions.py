@@ -325,9 +325,12 @@ async def test_access_changes_of_several_users_at_once_do_not_deadlock(seed: See
 
     async def withdraw(calendar_id: UUID) -> None:
         conn = await asyncpg.connect(dsn)
+        lock = "SELECT 1 FROM calendar_access WHERE calendar_id = $1 ORDER BY user_id FOR UPDATE"
         for _ in range(20):
-            sql = "UPDATE calendar_access SET granted_at = granted_at + interval '1 s' WHERE calendar_id = $1"
-            await conn.execute(sql, calendar_id)
+            async with conn.transaction():
+                await conn.execute(lock, calendar_id)  # an UPDATE by itself locks its rows in any order
+                sql = "UPDATE calendar_access SET granted_at = granted_at + interval '1 s' WHERE calendar_id = $1"
+                await conn.execute(sql, calendar_id)
         await conn.close()
 
     await asyncio.gather(*(withdraw(calendar_id) for calendar_id in (seed.own, seed.team) * 3))

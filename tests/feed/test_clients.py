@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from icalendar import Calendar
 
+from tests.feed.subscription import DAY
 from tests.seed import NOW, Seed, Service, meeting, task
 
 VDIRSYNCER = Path(sys.executable).with_name("vdirsyncer")
@@ -63,7 +64,7 @@ class Subscriber:
 @pytest.fixture
 async def url(seed: Seed, service: Service) -> str:
     await seed.write(
-        meeting(), meeting("m2", title="C:\\New folder; é,\nline two"), task(title="Offer", due_on=NOW.date())
+        meeting(), meeting("m2", title="C:\\New folder; é,\nline two"), task(title="Offer", due_on=NOW.date() + DAY)
     )
     return str(service.client.make_url(await service.generate(seed.anna, seed.own)))
 

@@ -1,6 +1,7 @@
 """Series as integrators say them: whatever is accepted can be rendered, in every feed."""
 
 from collections.abc import Iterator
+from dataclasses import fields
 from datetime import UTC, date, datetime, timedelta
 from threading import Thread
 from time import thread_time
@@ -138,6 +139,15 @@ def accepted(given_: ActivityInput) -> Activity | None:
     except Refused:
         return None
     return placement.activity
+
+
+def test_series_of_no_occurrence_at_all_is_not_accepted() -> None:
+    rule = "FREQ=HOURLY;BYHOUR=0;INTERVAL=3"  # from one o'clock on
+    said: dict[str, Any] = dict.fromkeys(field.name for field in fields(ActivityInput))
+    said |= {"external_id": "s1", "calendar_external_ids": ["team"], "type": ActivityType.MEETING}
+    said["starts_at"] = Some(datetime(2024, 1, 1, 1, tzinfo=UTC))
+    said["recurrence"] = Some(RecurrenceInput(rule=rule, exdates=None, overrides=None))
+    assert accepted(ActivityInput(**said)) is None
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], max_examples=60)

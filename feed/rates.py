@@ -122,6 +122,7 @@ class Redis:
         task = asyncio.create_task(self._count(limit, key))
         done, _ = await asyncio.wait({task}, timeout=REDIS_TIMEOUT)
         if not done:
+            task.add_done_callback(lambda late: late.cancelled() or late.exception())  # which nobody waits for
             task.cancel()
             raise TimeoutError
         return task.result()

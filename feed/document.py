@@ -47,12 +47,8 @@ def document(head: Head, years: range, components: Sequence[bytes]) -> bytes:
     return b"".join((_head(head), *_vtimezones(components, years), *components, END))
 
 
-def stamped(fragment: bytes, stamp: Stamp) -> bytes:
-    """The fragment with its state in each of its components."""
-    return with_lines(fragment, stamp_lines(stamp))
-
-
 def stamp_lines(stamp: Stamp) -> bytes:
+    """Which state of an activity a feed shows, as lines of its components."""
     moment = f"{stamp.modified_at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
     return f"DTSTAMP:{moment}\r\nLAST-MODIFIED:{moment}\r\nSEQUENCE:{stamp.sequence}\r\n".encode()
 

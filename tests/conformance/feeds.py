@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from db.activities import ActivityRecord, Participant
-from feed.document import Head, Stamp, document, stamped
+from feed.document import Head, Stamp, document, stamp_lines, with_lines
 from feed.options import FeedOptions
 from feed.render import fragment, uid
 from feed.style import Shown, Style
@@ -41,7 +41,9 @@ def rendered(activities: Iterable[ActivityRecord], style: Style, shown: Shown = 
     # X-WR-TIMEZONE is UTC: recurring-ical-events moves what stands in UTC to that zone, and then gives a night in which
     # the clock changes its length by the clock.
     head = Head(name="Sales", description="Read-only.", publishes=style.options.participants == "DESCRIPTION")
-    fragments = [stamped(fragment(one, style, shown), Stamp(one.revision, one.changed_at)) for one in activities]
+    fragments = [
+        with_lines(fragment(one, style, shown), stamp_lines(Stamp(one.revision, one.changed_at))) for one in activities
+    ]
     return document(head, style.window.years, fragments)
 
 

@@ -13,7 +13,7 @@ from ical.calendar import Calendar
 from ical.calendar_stream import IcsCalendarStream
 
 from db.activities import ActivityRecord, Participant
-from feed.document import Head, Stamp, document, nothing_planned, notice, pause_notice, stamped
+from feed.document import Head, Stamp, document, nothing_planned, notice, pause_notice, stamp_lines, with_lines
 from feed.options import FeedOptions
 from feed.render import fragment
 from feed.style import Shown, Style
@@ -110,7 +110,9 @@ def style(locale: str = "en", **options: Any) -> Style:
 
 def rendered(made: ActivityRecord, shown: Shown = SHOWN, locale: str = "en", **options: Any) -> bytes:
     """The activity as a feed with these options holds it."""
-    return stamped(fragment(made, style(locale, **options), shown), Stamp(made.revision, made.changed_at))
+    return with_lines(
+        fragment(made, style(locale, **options), shown), stamp_lines(Stamp(made.revision, made.changed_at))
+    )
 
 
 def feed(*components: bytes, **said: Any) -> bytes:

@@ -45,6 +45,7 @@ SECRET_KEY = "k1:0123456789abcdef0123456789abcdef"
 JWT_SECRET = "a secret for the bearer tokens of the tests"
 NOW = datetime.now(UTC).replace(hour=9, minute=0, second=0, microsecond=0)  # today: feeds show the days around it
 HOUR = timedelta(hours=1)
+BEGUN = NOW - timedelta(days=1)  # before every test, whatever the time of day
 
 T = TypeVar("T")
 Client = TestClient[web.Request, web.Application]
@@ -84,21 +85,21 @@ class Seed:
 
 
 async def plant(conn: Conn, name: str = "Harbour Homes") -> Seed:
-    account_id = (await add_account(conn, name, NOW)).account_id
+    account_id = (await add_account(conn, name, BEGUN)).account_id
     anna = await add_user(
         conn,
         account_id,
-        NOW,
+        BEGUN,
         name="Anna Müller",
         email="anna@example.com",
         administrator=True,
         time_zone="Europe/Berlin",
     )
-    ben = await add_user(conn, account_id, NOW, name="Ben Okafor", email="ben@example.com")
-    own = await add_calendar(conn, account_id, NOW, name="Anna Müller", color="#4682B4")
-    team = await add_calendar(conn, account_id, NOW, name="Sales team")
-    await grant_access(conn, account_id, own, [anna.id], NOW)
-    await grant_access(conn, account_id, team, [anna.id, ben.id], NOW)
+    ben = await add_user(conn, account_id, BEGUN, name="Ben Okafor", email="ben@example.com")
+    own = await add_calendar(conn, account_id, BEGUN, name="Anna Müller", color="#4682B4")
+    team = await add_calendar(conn, account_id, BEGUN, name="Sales team")
+    await grant_access(conn, account_id, own, [anna.id], BEGUN)
+    await grant_access(conn, account_id, team, [anna.id, ben.id], BEGUN)
     return Seed(conn, account_id, anna, ben, own, team)
 
 

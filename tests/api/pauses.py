@@ -10,10 +10,13 @@ from time import thread_time
 
 @dataclass
 class Pause:
-    """How long the loop did nothing else, at the most, and how long it took in all: of the processor's time."""
+    """How long the loop did nothing else, at the most, and how long it took in all, of the processor's time; and how
+    often others had their turn meanwhile.
+    """
 
     longest: float = 0.0
     total: float = 0.0
+    turns: int = 0
 
 
 @asynccontextmanager
@@ -25,6 +28,7 @@ async def pauses() -> AsyncIterator[Pause]:
             before = thread_time()
             await asyncio.sleep(0)
             found.longest = max(found.longest, thread_time() - before)
+            found.turns += 1
 
     gc.freeze()  # the collector does not walk over other tests' leavings
     begun, ticking = thread_time(), asyncio.create_task(tick())

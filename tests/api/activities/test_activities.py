@@ -1,6 +1,7 @@
 """`activities`: what is read back, who is told what of it, page by page and without a statement for each."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -285,7 +286,7 @@ async def test_activities_that_were_changed_or_placed_since_are_found(crm: Crm) 
     await crm.seed.conn.execute(past)
     await crm.seed.conn.execute("ALTER TABLE activities ENABLE TRIGGER USER")
     await crm.push(said("changed", title="Signing"), said("placed", ["own", "team"]))
-    assert await ids(crm, crm.key, changedSince=(NOW - HOUR).isoformat()) == ["changed", "placed"]
+    assert await ids(crm, crm.key, changedSince=(datetime.now(UTC) - HOUR).isoformat()) == ["changed", "placed"]
 
 
 async def test_pages_hold_every_activity_once_while_others_come_and_go(crm: Crm) -> None:

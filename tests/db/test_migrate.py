@@ -241,7 +241,7 @@ ALTERED = {
     "0003": ("accounts", "audit_log", "feed_links", "feed_polls"),
     "head": ("accounts", "api_keys", "feed_polls"),
 }
-GIVEN_TRIGGERS = {"0003": ("calendar_access", "calendars", "users"), "head": ("audit_log", "calendars")}
+GIVEN_TRIGGERS = {"0003": ("calendar_access", "calendars", "users"), "head": ("audit_log", "calendars", "feed_links")}
 GIVEN_STATISTICS: dict[str, tuple[str, ...]] = {"0003": (), "head": ("activities", "calendar_entries")}
 
 

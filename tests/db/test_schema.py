@@ -24,6 +24,7 @@ TABLES = {
     "feed_networks",
     "feed_polls",
     "fragments",
+    "kept_feeds",
     "users",
     "webhook_deliveries",
     "webhooks",

@@ -23,6 +23,7 @@ from db import (
     deliveries,
     fragments,
     gate,
+    kept,
     keys,
     links,
     placements,
@@ -34,7 +35,7 @@ from tests.db.test_schema import TABLES
 from tests.seed import NOW, Seed, meeting
 
 MODULES: list[ModuleType] = [
-    access, accounts, activities, audit, calendars, changes, deliveries, fragments, gate, keys, links, placements,
+    access, accounts, activities, audit, calendars, changes, deliveries, fragments, gate, kept, keys, links, placements,
     polls, users, webhooks,
 ]  # fmt: skip
 # A command's, of those who deliver, and of polls of one moment, over all accounts; and what finds a token's account.
@@ -79,6 +80,10 @@ CLAIMED = deliveries.ClaimedDelivery(
     facts={}, created_at=NOW, attempts=1,
 )  # fmt: skip
 TRIED = deliveries.Attempt(delivery=CLAIMED, at=NOW, status=200, error=None)
+KEPT = kept.KeptRecord(
+    fingerprint=b"made so", day=NOW.date(), versions={uuid4(): changes.Version(1, NOW)}, activity_ids=[uuid4()],
+    sizes=[9], events=[1], counts=[1], deflated=[b"deflated"],
+)  # fmt: skip
 LIMITS = polls.AlarmLimits(clients=6, networks=40, cloud=["Google Calendar"])
 
 
@@ -173,6 +178,9 @@ CALLS: dict[str, Callable[[Seed], Awaitable[object]]] = {
     ),
     "list_unrendered_accounts": lambda s: changes.list_unrendered_accounts(s.conn),
     "claim_unrendered": lambda s: changes.claim_unrendered(s.conn, s.account_id, NOW),
+    "read_kept_feed": lambda s: kept.read_kept_feed(s.conn, s.account_id, uuid4(), b"made so"),
+    "save_kept_feed": lambda s: kept.save_kept_feed(s.conn, s.account_id, uuid4(), KEPT),
+    "delete_old_kept_feeds": lambda s: kept.delete_old_kept_feeds(s.conn, s.account_id, NOW.date()),
     "list_differing_links": lambda s: links.list_differing_links(s.conn, s.account_id, [s.own], 9),
     "list_stamps": lambda s: gate.list_stamps(s.conn, s.account_id, [uuid4()]),
     "list_stamps_across_accounts": lambda s: gate.list_stamps_across_accounts(

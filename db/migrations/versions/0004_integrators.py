@@ -18,7 +18,7 @@ BEGIN
             PERFORM set_config('lock_timeout', '1500ms', true);
             LOCK TABLE accounts IN ACCESS EXCLUSIVE MODE;
             LOCK TABLE api_keys, feed_polls IN ACCESS EXCLUSIVE MODE NOWAIT;
-            LOCK TABLE audit_log, calendars IN SHARE ROW EXCLUSIVE MODE NOWAIT;
+            LOCK TABLE audit_log, calendars, feed_links IN SHARE ROW EXCLUSIVE MODE NOWAIT;
             LOCK TABLE activities, calendar_entries IN SHARE UPDATE EXCLUSIVE MODE NOWAIT;
             PERFORM set_config('lock_timeout', usual_timeout, true);
             RETURN;

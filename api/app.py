@@ -23,7 +23,7 @@ from feed.rates import PollRates
 from feed.room import FeedLimits
 from feed.routes import FeedRoutes, Notices
 from feed.tokens import Keyring
-from feed.updating import KeptFeeds
+from feed.updating import CurrentFeeds
 
 SENT_OVER_TLS = {"Strict-Transport-Security": "max-age=31536000"}  # a year
 READY_SECONDS = 3.0  # for the database to answer a readiness probe
@@ -55,8 +55,8 @@ def create_app(settings: Settings, dsn: str) -> web.Application:
     sent = _sent(settings)
     app.on_response_prepare.append(partial(_add_headers, sent))
     app.router.add_route("*", "/graphql", GraphQL(settings, bearers, pool, keyring, limits, network))
-    bodies, kept = Bodies(settings.cache_bytes), KeptFeeds(settings.cache_bytes)
-    feeds = FeedRoutes(patient, stamps, bodies, kept, keyring, notices, limits, rates, polls, network, sent)
+    bodies, current = Bodies(settings.cache_bytes), CurrentFeeds(patient, limits, settings.cache_bytes)
+    feeds = FeedRoutes(patient, stamps, bodies, current, keyring, notices, limits, rates, polls, network, sent)
     app.router.add_routes(feeds.routes())
     app[SHORTCUT] = feeds.shortcut
     app.router.add_get("/robots.txt", _robots)

@@ -28,6 +28,8 @@ async def list_changed_activities(
     if before.keys() != now.keys():
         return None
     moved = [calendar_id for calendar_id, version in now.items() if version != before[calendar_id]]
+    if not moved:
+        return set()
     sql = """
         SELECT h.calendar_id, h.version, h.changed_at, h.activity_ids
           FROM unnest($2::uuid[], $3::bigint[]) AS b (calendar_id, version)

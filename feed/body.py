@@ -16,7 +16,7 @@ from db.activities import ActivityRecord, list_activities
 from db.fragments import SelectedActivity, delete_stale_fragments, save_fragments, select_activities
 from db.gate import Gate, get_gate
 from db.pool import CONNECT_TIMEOUT, CONNECTION_LOST, Conn, DatabaseUnreachableError, Pool
-from feed.document import BEGIN, Head, document, nothing_planned, stamp_lines, with_lines
+from feed.document import BEGIN, stamp_lines, with_lines
 from feed.feeds import Feed, gate_feed
 from feed.render import fragment
 from feed.room import FeedLimits, Piece, Room, by_importance, fits, pieces_of
@@ -25,7 +25,6 @@ from feed.tokens import FeedToken
 SLICE = 100  # activities rendered before another feed's are
 AT_ONCE = 1_000  # rows that are gone through before others have their turn: some 2 ms
 SAVED_AT_ONCE = 500
-MANY = 10  # activities of which none can be rendered: more than bad rows by chance
 RENDERER = ThreadPoolExecutor(1, "renderer")
 KEPT = timedelta(days=30)  # since a fragment was rendered
 
@@ -70,10 +69,6 @@ class FeedContent:
         return sum(len(component.octets) for component in self.components)
 
 
-class NothingRenderedError(Exception):
-    """Of many activities not one could be rendered: the fault is ours, and programs would believe an empty feed."""
-
-
 class ChangedMeanwhileError(Exception):
     """An activity that had to be rendered is another one by now: read the feed anew. What was rendered is stored."""
 
@@ -91,7 +86,8 @@ async def read_gate_feed(
             return None
         feed = gate_feed(gate, now)
         only = await changed(conn, gate, feed) if changed else None
-        return gate, await read_rows(conn, feed, only=only)
+        nothing = only is not None and not only
+        return gate, FeedRows(feed, [], only) if nothing else await read_rows(conn, feed, only=only)
 
 
 async def current_content(
@@ -226,45 +222,6 @@ def _stamps(feed: Feed) -> Callable[[SelectedActivity], bytes]:
         return known[key]
 
     return lines
-
-
-def feed_octets(content: FeedContent, limits: FeedLimits) -> bytes:
-    """The whole calendar; `NothingRenderedError` if it would be an empty one that stands for a failure."""
-    if not content.components and list(content.left_out.values()).count("CANNOT_BE_RENDERED") >= MANY:
-        raise NothingRenderedError
-    feed, say = content.feed, content.feed.style.say
-    components = [component.octets for component in content.components]
-    if not components:
-        components = [nothing_planned(feed.id, feed.style.window.first, feed.changed_at, say)]
-    head = Head(
-        name=feed.name,
-        description=description(content),
-        time_zone=feed.style.window.zone.key,
-        color=feed.color,
-        refresh=limits.refresh,
-        publishes=feed.style.options.participants == "DESCRIPTION",
-    )
-    return document(head, feed.style.window.years, components)
-
-
-def description(content: FeedContent) -> str:
-    """What the feed is, the days that it shows, and what it leaves out because it is full."""
-    say, options = content.feed.style.say, content.feed.style.options
-    back = say.count("{n} day back", "{n} days back", options.days_back)
-    ahead = say.count("{n} day ahead", "{n} days ahead", options.days_ahead)
-    sentences = [
-        say("Meetings, calls and tasks from the CRM. Read-only."),
-        say("Shows {back} and {ahead}.", back=back, ahead=ahead),
-    ]
-    if content.over_cap:
-        sentences.append(
-            say.count(
-                "This calendar is full: {n} entry is left out, the oldest first.",
-                "This calendar is full: {n} entries are left out, the oldest first.",
-                content.over_cap,
-            )
-        )
-    return " ".join(sentences)
 
 
 class Rendering:

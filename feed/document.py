@@ -1,7 +1,7 @@
 """Head + fragments + tail → the octets of a feed, and the two calendars that are not made of activities."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
@@ -44,7 +44,19 @@ class Stamp(NamedTuple):
 
 def document(head: Head, years: range, components: Sequence[bytes]) -> bytes:
     """A feed of these components. RFC 5545 wants at least one (section 3.6): see `nothing_planned`."""
-    return b"".join((_head(head), *_vtimezones(components, years), *components, END))
+    zones = frozenset[str]().union(*map(zones_in, components))
+    return b"".join((beginning(head, years, zones), *components, END))
+
+
+def beginning(head: Head, years: range, zones: Set[str]) -> bytes:
+    """What stands before the components, with a definition of each zone that a time is written by (section 3.6.5)."""
+    defined = filter(None, (one_rule(name, years) for name in sorted(zones)))
+    return b"".join((_head(head), *defined))
+
+
+def zones_in(components: bytes) -> Set[str]:
+    """The zones that their times are written by."""
+    return {name.decode() for name in TZID.findall(components)} if b";TZID=" in components else frozenset()
 
 
 def stamp_lines(stamp: Stamp) -> bytes:
@@ -115,12 +127,6 @@ def _head(head: Head) -> bytes:
     calendar.add("X-APPLE-CALENDAR-COLOR", color)
     octets: bytes = calendar.to_ical()
     return octets.removesuffix(END)
-
-
-def _vtimezones(components: Sequence[bytes], years: range) -> Sequence[bytes]:
-    """A definition for each zone that a time is written by (RFC 5545, section 3.6.5)."""
-    names = {name for component in components if b";TZID=" in component for name in TZID.findall(component)}
-    return [defined for name in sorted(name.decode() for name in names) if (defined := one_rule(name, years))]
 
 
 def _all_day(uid: str, day: date, at: datetime, summary: str, description: str, url: str | None = None) -> bytes:

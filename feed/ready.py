@@ -1,6 +1,6 @@
 """Answers that are sent again and again: their octets are made once, and not read by aiohttp each time anew."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -14,20 +14,22 @@ class Ready:
 
     status: int
     head: bytes
-    body: bytes
+    body: Sequence[bytes] = ()
 
 
-def ready(status: int, headers: Mapping[str, str], text: str = "") -> Ready:
-    body = text.encode()
-    said = [*headers.items()]
-    if body:
-        said += [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
-    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *(f"{name}: {value}" for name, value in said)]
+def ready(status: int, headers: Mapping[str, str], body: Sequence[bytes] = ()) -> Ready:
+    length = {"Content-Length": str(sum(map(len, body)))} if body else {}
+    said = (f"{name}: {value}" for name, value in {**headers, **length}.items())
+    lines = (f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *said)
     return Ready(status, "".join(f"{line}\r\n" for line in lines).encode("ascii"), body)
 
 
+def ready_text(status: int, headers: Mapping[str, str], text: str) -> Ready:
+    return ready(status, {**headers, "Content-Type": "text/plain; charset=utf-8"}, [text.encode()])
+
+
 class ReadyResponse(web.StreamResponse):
-    """Sends one, in one piece. No signal of an application is asked what to add."""
+    """Sends one. No signal of an application is asked what to add."""
 
     def __init__(self, ready: Ready) -> None:
         super().__init__(status=ready.status)
@@ -39,10 +41,12 @@ class ReadyResponse(web.StreamResponse):
 
     async def write_eof(self, data: bytes = b"") -> None:
         request, ready = self._request, self._ready
-        body = b"" if request.method == "HEAD" else ready.body
+        first, *others = (ready.body if request.method != "HEAD" else ()) or (b"",)
         date = rfc822_formatted_time().encode()
-        await request.writer.write(b"%sDate: %s\r\n%s\r\n%s" % (ready.head, date, _connection(request), body))
-        self._body_length = len(body)
+        await request.writer.write(b"%sDate: %s\r\n%s\r\n%s" % (ready.head, date, _connection(request), first))
+        for octets in others:
+            await request.writer.write(octets)
+        self._body_length = len(first) + sum(map(len, others))
 
 
 def _connection(request: web.BaseRequest) -> bytes:

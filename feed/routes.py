@@ -9,13 +9,12 @@ import hashlib
 import re
 import traceback
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
-from uuid import UUID
 
 import structlog
 from aiohttp import web
@@ -26,18 +25,18 @@ from db.gate import Gate, LinkKey, get_gate
 from db.polls import Answer
 from db.pool import DatabaseUnreachableError, PatientPool
 from db.stamps import Stamps
+from feed.assembly import whole_calendar
 from feed.bodies import Bodies, Body
-from feed.body import FeedContent, FeedRows, current_content, feed_octets, read_gate_feed
 from feed.clients import takes_gzip
 from feed.document import notice, pause_notice
 from feed.feeds import gate_feed
 from feed.polls import PollLog
 from feed.rates import PollRates
-from feed.ready import Ready, ReadyResponse, ready
+from feed.ready import Ready, ReadyResponse, ready, ready_text
 from feed.room import FeedLimits
 from feed.standing import GZIPPED, Standing, ended_at, is_current, standing
 from feed.tokens import FeedToken, Keyring
-from feed.updating import Kept, KeptFeeds
+from feed.updating import CurrentFeeds, LinkEndedError
 from feed.urls import file_name
 from feed.words import words
 
@@ -51,10 +50,6 @@ log = structlog.get_logger()
 
 # None: a token that opens nothing, so that there is no link to note it for.
 Answered = tuple[Answer | None, web.StreamResponse]
-
-
-class LinkEndedError(Exception):
-    """The link ended between the question whether it is open and the one for its feed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +85,7 @@ class FeedRoutes:
         pool: PatientPool,
         stamps: Stamps,
         bodies: Bodies,
-        kept: KeptFeeds,
+        feeds: CurrentFeeds,
         keyring: Keyring,
         notices: Notices,
         limits: FeedLimits,
@@ -102,7 +97,7 @@ class FeedRoutes:
         self._pool = pool
         self._stamps = stamps
         self._bodies = bodies
-        self._kept = kept
+        self._feeds = feeds
         self._keyring = keyring
         self._notices = notices
         self._limits = limits
@@ -180,7 +175,7 @@ class FeedRoutes:
         except LinkEndedError:
             known.stood = None
             return await self._answer(request, known)
-        return "CALENDAR", self._feed(body, gzipped)
+        return "CALENDAR", ReadyResponse(self._feed(body, gzipped))
 
     async def _still_stands(self, link: LinkKey, version: Standing) -> bool:
         return await self._stamps.ask(link) == version.stamp and datetime.now(UTC) < version.until
@@ -192,28 +187,10 @@ class FeedRoutes:
     async def _make(self, token: FeedToken) -> Body:
         """The body as it is now, which may be of a later version than the one that was asked for."""
         now = datetime.now(UTC)
-        gate, content = await self._current(token, now, self._kept.get(token.link_id))
-        self._kept.keep(gate, content)
-        version = standing(token, gate, content.feed, self._limits, now)
-        octets = await asyncio.to_thread(feed_octets, content, self._limits)  # of 50,000 events it would hold up others
-        return Body(version, content.feed.name, octets)
-
-    async def _current(self, token: FeedToken, now: datetime, kept: Kept | None) -> tuple[Gate, FeedContent]:
-        """What the feed holds, brought up to date from what was kept of it where that is known to be enough."""
-
-        async def read() -> tuple[tuple[Gate, Collection[UUID] | None], FeedRows]:
-            changed = kept.changed if kept else None
-            found = await self._pool.read(lambda conn: read_gate_feed(conn, token, now, changed))
-            if found is None or found[0].paused_at or ended_at(token, found[0], now):
-                raise LinkEndedError
-            gate, rows = found
-            return (gate, rows.only), rows
-
-        (gate, only), content = await current_content(read, self._pool.pool, self._limits)
-        if kept is None or only is None:
-            return gate, content
-        whole = kept.with_changes(only, content, self._limits)
-        return (gate, whole) if whole else await self._current(token, now, None)
+        gate, assembled = await self._feeds.read(token, now)
+        version = standing(token, gate, assembled.feed, self._limits, now)
+        blocks = await asyncio.to_thread(whole_calendar, assembled, self._limits)
+        return Body(version, assembled.feed.name, blocks, [block.octets for block in blocks])
 
     def _closed(self, request: web.BaseRequest, token: FeedToken, gate: Gate, now: datetime) -> Answered | None:
         """What a link without a feed serves. One that ended: the notice for some days, then 410, as an error leaves
@@ -233,10 +210,10 @@ class FeedRoutes:
         tag = hashlib.sha256(body).hexdigest()[:32]
         headers = {"ETag": f'"{tag}"', **self._private}
         if _matches(request, tag):
-            return web.Response(status=304, headers=headers)
-        return _calendar(body, None, headers)
+            return ReadyResponse(ready(304, headers))
+        return ReadyResponse(_calendar([body], None, headers))
 
-    def _feed(self, body: Body, gzipped: bool) -> web.StreamResponse:
+    def _feed(self, body: Body, gzipped: bool) -> Ready:
         encoding = {"Content-Encoding": "gzip"} if gzipped else {}
         return _calendar(body.octets, body.name, {**self._validators(body.standing, gzipped), **encoding})
 
@@ -256,7 +233,7 @@ class FeedRoutes:
 
     def _refusal(self, status: int, text: str, retry_after: int | None = None) -> Ready:
         wait = {"Retry-After": str(retry_after)} if retry_after else {}
-        return ready(status, {**self._uncached, **wait}, text + "\n")
+        return ready_text(status, {**self._uncached, **wait}, text + "\n")
 
 
 def has_version(request: web.BaseRequest, version: Standing) -> bool:
@@ -274,10 +251,10 @@ def _matches(request: web.BaseRequest, *tags: str) -> bool:
     return any(known.value in (*tags, "*") for known in request.if_none_match or ())
 
 
-def _calendar(octets: bytes, calendar_name: str | None, validators: Mapping[str, str]) -> web.StreamResponse:
+def _calendar(octets: Sequence[bytes], calendar_name: str | None, headers: Mapping[str, str]) -> Ready:
     disposition = f'inline; filename="{file_name(calendar_name)}"'
-    headers = {**validators, "Content-Type": "text/calendar; charset=utf-8", "Content-Disposition": disposition}
-    return web.Response(body=octets, headers=headers)
+    content = {"Content-Type": "text/calendar; charset=utf-8", "Content-Disposition": disposition}
+    return ready(200, {**headers, **content}, octets)
 
 
 async def _options(_: web.Request) -> web.Response:

@@ -38,7 +38,7 @@ from feed.rates import PollRates
 from feed.room import FeedLimits
 from feed.routes import FeedRoutes, Notices
 from feed.tokens import Keyring
-from feed.updating import KeptFeeds
+from feed.updating import FEWEST, CurrentFeeds
 from tests.leaks import NET
 
 SECRET_KEY = "k1:0123456789abcdef0123456789abcdef"
@@ -253,15 +253,15 @@ async def running_service(dsn: str, before_second_read: str | None = None, **sai
 async def feeds_alone(
     pool: PatientPool,
     connect: Callable[[], Awaitable["asyncpg.Connection[asyncpg.Record]"]],
-    kept: KeptFeeds | None = None,
+    most_octets: int = 0,
+    fewest: int = FEWEST,
 ) -> AsyncIterator[Service]:
-    """The feed route over connections of the test's own."""
+    """The feed route over connections of the test's own; feeds from so many activities are kept, up to these octets."""
     app, stamps = web.Application(), Stamps(connect, patience=15)
     keyring, rates, polls = Keyring.parse(SECRET_KEY), PollRates(0, 0, None), PollLog(pool.pool, PollSettings())
-    bodies = Bodies(0)
-    routes = FeedRoutes(
-        pool, stamps, bodies, kept or KeptFeeds(0), keyring, Notices(), FeedLimits(), rates, polls, lambda _: None
-    )
+    bodies, limits = Bodies(0), FeedLimits()
+    feeds = CurrentFeeds(pool, limits, most_octets, fewest)
+    routes = FeedRoutes(pool, stamps, bodies, feeds, keyring, Notices(), limits, rates, polls, lambda _: None)
     app.add_routes(routes.routes())
     async with stamps.running(), _client(app) as client:
         yield Service(client)

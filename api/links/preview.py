@@ -11,16 +11,8 @@ from api.context import Context
 from api.errors import InvalidArgument
 from api.links.options import ActivityType
 from db.activities import ActivityRecord, list_activities
-from feed.body import (
-    Component,
-    FeedContent,
-    FeedRows,
-    NothingRenderedError,
-    current_content,
-    description,
-    feed_octets,
-    read_rows,
-)
+from feed.assembly import NothingRenderedError, assemble, description, whole_calendar
+from feed.body import Component, FeedContent, FeedRows, current_content, read_rows
 from feed.feeds import Feed
 from feed.render import has_time, time_span
 from feed.room import FeedLimits
@@ -118,7 +110,7 @@ async def preview(context: Context, feed: Feed, first: int) -> FeedPreview:
     activities = {id_: record for id_, record in activities.items() if seen[id_] == record.revision}
     return FeedPreview(
         name=clean(feed.name),
-        description=description(content),
+        description=description(feed, content.over_cap),
         starts_on=feed.style.window.first,
         ends_on=feed.style.window.end,
         event_count=content.events,
@@ -135,7 +127,7 @@ async def preview(context: Context, feed: Feed, first: int) -> FeedPreview:
 
 def _byte_count(content: FeedContent, limits: FeedLimits) -> int | None:
     try:
-        return len(feed_octets(content, limits))
+        return sum(len(block.octets) for block in whole_calendar(assemble(content), limits))
     except NothingRenderedError:
         return None
 

@@ -12,7 +12,8 @@ from db.activities import Activity
 from db.gate import Gate, get_gate
 from db.pool import Conn, create_pool
 from db.users import UserRecord
-from feed.body import feed_content, feed_octets, read_gate_feed
+from feed.assembly import assemble, whole_calendar
+from feed.body import FeedContent, feed_content, read_gate_feed
 from feed.room import FeedLimits
 from feed.tokens import FeedToken, Keyring
 from tests.seed import HOUR, NOW, SECRET_KEY, Seed, Service, calendar_node, meeting
@@ -152,13 +153,17 @@ async def gate_of(conn: Conn, link: Subscription) -> Gate:
     return gate
 
 
+def octets_of(content: FeedContent, limits: FeedLimits = FeedLimits()) -> bytes:  # noqa: B008  # frozen
+    return b"".join(block.octets for block in whole_calendar(assemble(content), limits))
+
+
 async def octets_at(dsn: str, url: str, now: datetime, limits: FeedLimits = FeedLimits()) -> bytes:  # noqa: B008  # frozen
     """The feed at some other time than the present."""
     async with create_pool(dsn) as pool:
         async with pool.acquire() as conn:
             found = await read_gate_feed(conn, token_of(url), now)
         assert found
-        return feed_octets(await feed_content(found[1], pool, limits), limits)
+        return octets_of(await feed_content(found[1], pool, limits), limits)
 
 
 PREVIEW = """

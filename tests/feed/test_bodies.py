@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from feed.blocks import Block
 from feed.bodies import Bodies, Body
 from feed.standing import Standing
 
@@ -14,7 +15,7 @@ NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
 
 def body(tag: str, octets: bytes = b"BEGIN:VCALENDAR") -> Body:
-    return Body(Standing(b"", NOW, tag, (f'"{tag}"', f'"{tag}-gzip"'), NOW, ""), "Team", octets)
+    return Body(Standing(b"", NOW, tag, (f'"{tag}"', f'"{tag}-gzip"'), NOW, ""), "Team", [Block(octets)], [octets])
 
 
 @dataclass
@@ -43,8 +44,8 @@ async def test_body_is_made_once_for_all_who_ask_together_in_both_encodings() ->
     await asyncio.sleep(0)
     maker.free.set()
     answers = await asyncio.gather(*asked)
-    assert {answer.octets for answer in answers[::2]} == {b"BEGIN:VCALENDAR"}
-    assert {gzip.decompress(answer.octets) for answer in answers[1::2]} == {b"BEGIN:VCALENDAR"}
+    assert {b"".join(answer.octets) for answer in answers[::2]} == {b"BEGIN:VCALENDAR"}
+    assert {gzip.decompress(b"".join(answer.octets)) for answer in answers[1::2]} == {b"BEGIN:VCALENDAR"}
     assert await bodies.get("v1", maker, gzipped=True) is answers[1]
     assert maker.calls == 1
 

@@ -12,13 +12,14 @@ import pytest
 
 from db.calendars import add_calendar, grant_access
 from db.pool import Conn, create_pool
-from feed.body import ChangedMeanwhileError, FeedRows, current_content, feed_content, feed_octets, read_gate_feed
+from feed.body import ChangedMeanwhileError, FeedRows, current_content, feed_content, read_gate_feed
 from feed.room import FeedLimits
 from tests.feed.subscription import (
     DAY,
     Subscription,
     deadlines,
     octets_at,
+    octets_of,
     on,
     parts,
     previewed,
@@ -321,5 +322,5 @@ async def test_feed_whose_activity_changes_before_it_is_rendered_is_read_anew(
     async with create_pool(dsn) as pool:
         count, content = await current_content(read, pool, FeedLimits())
     assert count == 2
-    assert feed_octets(content, FeedLimits()) == await link.read()
+    assert octets_of(content) == await link.read()
     assert await link.titles() == (["+1", "Changed"] if "UPDATE" in what else ["+1"])

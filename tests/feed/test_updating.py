@@ -3,16 +3,15 @@
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from functools import partial
 
 import pytest
 
 from db.pool import create_pool, hold
-from feed.body import feed_content, read_rows
-from feed.feeds import gate_feed
 from feed.room import FeedLimits
-from feed.updating import KeptFeeds
-from tests.feed.subscription import DAY, gate_of, subscribe, weekly
+from feed.updating import MOST_BEHIND, CurrentFeeds
+from tests.feed.subscription import DAY, octets_at, subscribe, token_of, weekly
 from tests.seed import HOUR, NOW, CountingPool, Seed, Service, feeds_alone, meeting, task
 
 MANY = 40
@@ -25,7 +24,7 @@ async def keeping(
 ) -> AsyncIterator[tuple[Service, CountingPool]]:
     async with create_pool(dsn) as pool:
         counting = CountingPool(pool)
-        async with feeds_alone(counting, partial(hold, dsn), KeptFeeds(most_octets, fewest)) as service:
+        async with feeds_alone(counting, partial(hold, dsn), most_octets, fewest) as service:
             yield service, counting
 
 
@@ -100,18 +99,18 @@ async def test_feed_that_is_brought_up_to_date_is_the_one_that_is_read_whole(
 ) -> None:
     await fill(seed)
     link = await subscribe(service, seed.anna, None if of_all else seed.own)
-    chance, partly = random.Random(7), 0
-    async with keeping(dsn) as (kept, pool), keeping(dsn, fewest=1_000_000) as (whole, others):
+    chance, partly = random.Random(7), [0, 0]
+    async with keeping(dsn) as (kept, pool), keeping(dsn, most_octets=0) as (fresh, others):  # all from the database
         for number in range(120):
             how = chance.choice(sorted(CHANGES))
             await CHANGES[how](seed, f"m{chance.randrange(MANY)}", number)
-            answers = [await each.poll(link.url) for each in (kept, whole)]
+            whole = await octets_at(dsn, link.url, datetime.now(UTC))
+            answers = [await each.poll(link.url) for each in (kept, fresh)]
             assert [answer.status for answer in answers] == [200, 200]
-            assert await answers[0].read() == await answers[1].read(), (number, how)
+            assert [await answer.read() for answer in answers] == [whole, whole], (number, how)
             assert answers[0].headers["ETag"] == answers[1].headers["ETag"]
-            partly += sum(reads(pool))
-            assert not any(reads(others))
-    assert partly > 60
+            partly = [count + sum(reads(each)) for count, each in zip(partly, (pool, others), strict=True)]
+    assert min(partly) > 60
 
 
 async def test_one_change_reads_one_activity_however_large_the_feed(seed: Seed, dsn: str, service: Service) -> None:
@@ -130,14 +129,67 @@ async def test_one_change_reads_one_activity_however_large_the_feed(seed: Seed, 
     assert after.count(b"BEGIN:VEVENT") == before.count(b"BEGIN:VEVENT")
 
 
-async def test_feed_that_grows_too_large_is_read_whole(seed: Seed, dsn: str, service: Service) -> None:
+async def test_feed_that_memory_has_no_room_for_is_brought_up_to_date_from_the_database(
+    seed: Seed, dsn: str, service: Service
+) -> None:
     await fill(seed)
     link = await subscribe(service, seed.anna, seed.own)
     async with keeping(dsn, most_octets=1) as (kept, pool):
-        for n in range(2):
+        found = []
+        for n in range(3):
             await seed.write(meeting(f"new{n}"))
             await kept.poll(link.url)
-            assert reads(pool) == [False]
+            found += reads(pool)
+    assert found == [False, True, True]
+
+
+async def test_another_process_reads_no_activities_of_what_has_not_changed(
+    seed: Seed, dsn: str, service: Service
+) -> None:
+    await fill(seed)
+    link = await subscribe(service, seed.anna, seed.own)
+    bodies = []
+    for expected in ([False], []):
+        async with keeping(dsn) as (process, pool):
+            bodies.append(await (await process.poll(link.url)).read())
+            assert reads(pool) == expected
+    assert bodies[0] == bodies[1]
+
+
+async def test_what_the_database_keeps_is_replaced_before_it_is_too_old(seed: Seed, dsn: str, service: Service) -> None:
+    await fill(seed)
+    link = await subscribe(service, seed.anna, seed.own)
+    numbers = []
+    async with keeping(dsn) as (kept, pool):
+        for n in range(MOST_BEHIND + 3):
+            await seed.conn.execute("UPDATE activities SET title = $1 WHERE external_id = 'm7'", f"Title {n}")
+            await kept.poll(link.url)
+            numbers.append(await seed.conn.fetchval("SELECT k.calendar_versions[1] FROM kept_feeds k"))
+    assert [number - numbers[0] for number in numbers] == [0] * (MOST_BEHIND + 1) + [MOST_BEHIND + 1] * 2
+
+
+async def test_feed_that_cannot_be_kept_is_served(
+    seed: Seed, dsn: str, service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    await fill(seed)
+    link = await subscribe(service, seed.anna, seed.own)
+    await seed.conn.execute("ALTER TABLE kept_feeds ADD CONSTRAINT kept_feeds_none CHECK (false)")
+    async with keeping(dsn) as (kept, _):
+        assert (await kept.poll(link.url)).status == 200
+    assert "feed not kept" in caplog.text
+
+
+async def test_feed_that_outgrows_the_limits_is_read_whole(seed: Seed, dsn: str, service: Service) -> None:
+    await seed.write(*(meeting(f"m{n}", starts_at=NOW + n * HOUR, ends_at=None) for n in range(5)))
+    token = token_of((await subscribe(service, seed.anna, seed.own)).url)
+    async with create_pool(dsn) as pool:
+        counting = CountingPool(pool)
+        feeds = CurrentFeeds(counting, FeedLimits(most_events=6), 10_000_000, 1)
+        for n, expected in enumerate([[False], [True], [True, False], [False]]):
+            _, assembled = await feeds.read(token, NOW)
+            assert reads(counting) == expected
+            assert (assembled.events, assembled.over_cap) == (min(5 + n, 6), max(0, n - 1))
+            await seed.write(meeting(f"new{n}"))
 
 
 async def test_small_feed_is_read_whole(seed: Seed, dsn: str, service: Service) -> None:
@@ -153,12 +205,10 @@ async def test_small_feed_is_read_whole(seed: Seed, dsn: str, service: Service) 
 async def test_next_day_is_read_whole(seed: Seed, dsn: str, service: Service) -> None:
     """It shows other days, and has other tasks overdue, though nothing has changed."""
     await fill(seed)
-    gate = await gate_of(seed.conn, await subscribe(service, seed.anna, seed.own))
-    today, tomorrow = (gate_feed(gate, now) for now in (NOW, NOW + DAY))
-    feeds = KeptFeeds(10_000_000, 1)
+    token = token_of((await subscribe(service, seed.anna, seed.own)).url)
     async with create_pool(dsn) as pool:
-        feeds.keep(gate, await feed_content(await read_rows(seed.conn, today), pool, FeedLimits()))
-    kept = feeds.get(gate.link_id)
-    assert kept
-    assert await kept.changed(seed.conn, gate, today) == set()
-    assert await kept.changed(seed.conn, gate, tomorrow) is None
+        counting = CountingPool(pool)
+        feeds = CurrentFeeds(counting, FeedLimits(), 10_000_000, 1)
+        for now, read in ((NOW, [False]), (NOW, []), (NOW + DAY, [False])):
+            await feeds.read(token, now)
+            assert reads(counting) == read

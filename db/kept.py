@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import accumulate, pairwise
 from uuid import UUID
 
 from db.changes import Version
@@ -27,13 +28,13 @@ async def read_kept_feed(conn: Conn, account_id: UUID, link_id: UUID, fingerprin
     """The link's feed as it was last kept; None if it was made with anything else, or never kept."""
     sql = """
         SELECT k.day, k.calendar_ids, k.calendar_versions, k.calendar_times,
-               k.activity_ids, k.sizes, k.events, k.counts, k.deflated
+               k.activity_ids, k.sizes, k.events, k.counts, k.lengths, k.deflated
           FROM kept_feeds k
          WHERE k.account_id = $1 AND k.link_id = $2 AND k.fingerprint = $3"""
     row = await conn.fetchrow(sql, account_id, link_id, fingerprint)
     if row is None:
         return None
-    day, calendar_ids, numbers, times, activity_ids, sizes, events, counts, deflated = row
+    day, calendar_ids, numbers, times, activity_ids, sizes, events, counts, lengths, deflated = row
     versions = dict(zip(calendar_ids, map(Version, numbers, times), strict=True))
     return KeptRecord(
         fingerprint=fingerprint,
@@ -43,7 +44,7 @@ async def read_kept_feed(conn: Conn, account_id: UUID, link_id: UUID, fingerprin
         sizes=sizes,
         events=events,
         counts=counts,
-        deflated=deflated,
+        deflated=[deflated[start:end] for start, end in pairwise(accumulate(lengths, initial=0))],
     )
 
 
@@ -55,18 +56,19 @@ async def save_kept_feed(conn: Conn, account_id: UUID, link_id: UUID, kept: Kept
     sql = """
         INSERT INTO kept_feeds AS k
                (account_id, link_id, fingerprint, day, calendar_ids, calendar_versions, calendar_times,
-                activity_ids, sizes, events, counts, deflated)
-        SELECT $1, l.id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12
+                activity_ids, sizes, events, counts, lengths, deflated)
+        SELECT $1, l.id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13
           FROM feed_links l
          WHERE l.account_id = $1 AND l.id = $2 FOR KEY SHARE
         ON CONFLICT (account_id, link_id) DO UPDATE
            SET fingerprint = excluded.fingerprint, day = excluded.day, calendar_ids = excluded.calendar_ids,
                calendar_versions = excluded.calendar_versions, calendar_times = excluded.calendar_times,
                activity_ids = excluded.activity_ids, sizes = excluded.sizes, events = excluded.events,
-               counts = excluded.counts, deflated = excluded.deflated"""
+               counts = excluded.counts, lengths = excluded.lengths, deflated = excluded.deflated"""
     versions = kept.versions.values()
     calendars = list(kept.versions), [v.number for v in versions], [v.changed_at for v in versions]
-    components, blocks = (kept.activity_ids, kept.sizes, kept.events), (kept.counts, kept.deflated)
+    components = kept.activity_ids, kept.sizes, kept.events
+    blocks = kept.counts, [len(block) for block in kept.deflated], b"".join(kept.deflated)
     await conn.execute(sql, account_id, link_id, kept.fingerprint, kept.day, *calendars, *components, *blocks)
 
 

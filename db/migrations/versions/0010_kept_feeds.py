@@ -11,7 +11,9 @@ LOCK_LINKS = "LOCK TABLE feed_links IN SHARE ROW EXCLUSIVE MODE"
 
 # fingerprint: what the feed was made with; the row of another one is of no use. day: the one that it was made for.
 # calendar_*: the versions of the calendars that it holds. activity_ids, sizes, events: its components by their ids, the
-# octets of each, and how many events it is. counts, deflated: its blocks, how many components each has, and its octets.
+# octets of each, and how many events it is. counts, lengths: its blocks, how many components each has, and how many
+# octets of deflated, in which they stand one after the other. The types are those that the gate has, too: for arrays of
+# any other the driver asks the database first, 10 ms on each new connection.
 KEPT_FEEDS = """
 CREATE TABLE kept_feeds (
     account_id        uuid          NOT NULL,
@@ -22,10 +24,11 @@ CREATE TABLE kept_feeds (
     calendar_versions bigint[]      NOT NULL,
     calendar_times    timestamptz[] NOT NULL,
     activity_ids      uuid[]        NOT NULL,
-    sizes             integer[]     NOT NULL,
-    events            integer[]     NOT NULL,
-    counts            integer[]     NOT NULL,
-    deflated          bytea[]       NOT NULL,
+    sizes             bigint[]      NOT NULL,
+    events            bigint[]      NOT NULL,
+    counts            bigint[]      NOT NULL,
+    lengths           bigint[]      NOT NULL,
+    deflated          bytea         NOT NULL,
     CONSTRAINT kept_feeds_pkey PRIMARY KEY (account_id, link_id),
     CONSTRAINT kept_feeds_link_fkey FOREIGN KEY (account_id, link_id)
         REFERENCES feed_links (account_id, id) ON DELETE CASCADE,
@@ -34,7 +37,7 @@ CREATE TABLE kept_feeds (
         AND cardinality(calendar_times) = cardinality(calendar_ids)),
     CONSTRAINT kept_feeds_components_check CHECK (
         cardinality(sizes) = cardinality(activity_ids) AND cardinality(events) = cardinality(activity_ids)),
-    CONSTRAINT kept_feeds_blocks_check CHECK (cardinality(deflated) = cardinality(counts))
+    CONSTRAINT kept_feeds_blocks_check CHECK (cardinality(lengths) = cardinality(counts))
 )"""
 
 # What is compressed already, and what hardly can be, PostgreSQL need not try to.

@@ -6,13 +6,14 @@ What may be read of them is another's to say: whoever asks for a version was tol
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import NamedTuple
 
 from cachetools import LRUCache
 
-from feed.blocks import Block, gzip_parts
+from feed.blocks import Block
+from feed.ready import Ready
 from feed.standing import Standing
 
 
@@ -20,12 +21,13 @@ from feed.standing import Standing
 class Body:
     standing: Standing  # of its version
     name: str  # of its calendar
-    blocks: Sequence[Block]
-    octets: Sequence[bytes]  # as they are sent, one behind the other
+    blocks: Sequence[Block]  # of its octets as they are
+    answer: Ready
 
     @property
     def size(self) -> int:
-        return sum(map(len, self.octets))
+        """The octets that are sent."""
+        return sum(map(len, self.answer.body))
 
 
 class Key(NamedTuple):
@@ -40,18 +42,8 @@ class Bodies:
         self._kept: LRUCache[Key, Body] = LRUCache(most_octets, getsizeof=attrgetter("size"))
         self._tasks: dict[Key, asyncio.Task[Body]] = {}
 
-    async def get(self, tag: str, make: Callable[[], Awaitable[Body]], *, gzipped: bool) -> Body:
+    async def get(self, key: Key, make: Callable[[], Awaitable[Body]]) -> Body:
         """The body of this version, or where it is not there what `make` makes, maybe a later one, for all who ask."""
-        if not gzipped:
-            return await self._once(Key(tag, False), make)
-
-        async def zip_made() -> Body:
-            body = await self._once(Key(tag, False), make)
-            return replace(body, octets=await asyncio.to_thread(gzip_parts, body.blocks))
-
-        return await self._once(Key(tag, True), zip_made)
-
-    async def _once(self, key: Key, make: Callable[[], Awaitable[Body]]) -> Body:
         if kept := self._kept.get(key):
             return kept
         task = self._tasks.get(key)

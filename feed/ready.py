@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from aiohttp import HttpVersion10, web
+from aiohttp import ClientConnectionResetError, HttpVersion10, web
 from aiohttp.helpers import rfc822_formatted_time
+
+MOST_COPIED = 65_536  # octets of a body that are sent in one piece with the head
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +43,17 @@ class ReadyResponse(web.StreamResponse):
 
     async def write_eof(self, data: bytes = b"") -> None:
         request, ready = self._request, self._ready
-        first, *others = (ready.body if request.method != "HEAD" else ()) or (b"",)
         date = rfc822_formatted_time().encode()
-        await request.writer.write(b"%sDate: %s\r\n%s\r\n%s" % (ready.head, date, _connection(request), first))
-        for octets in others:
-            await request.writer.write(octets)
-        self._body_length = len(first) + sum(map(len, others))
+        head = b"%sDate: %s\r\n%s\r\n" % (ready.head, date, _connection(request))
+        body = ready.body if request.method != "HEAD" else ()
+        if sum(map(len, body)) <= MOST_COPIED:
+            await request.writer.write(b"".join((head, *body)))
+        elif transport := request.transport:
+            transport.writelines((head, *body))  # aiohttp would copy them first
+            await request.writer.drain()
+        else:
+            raise ClientConnectionResetError
+        self._body_length = sum(map(len, body))
 
 
 def _connection(request: web.BaseRequest) -> bytes:

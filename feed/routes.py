@@ -10,7 +10,7 @@ import re
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from types import MappingProxyType
@@ -26,7 +26,8 @@ from db.polls import Answer
 from db.pool import DatabaseUnreachableError, PatientPool
 from db.stamps import Stamps
 from feed.assembly import whole_calendar
-from feed.bodies import Bodies, Body
+from feed.blocks import Block, gzip_parts, joined
+from feed.bodies import Bodies, Body, Key
 from feed.clients import takes_gzip
 from feed.document import notice, pause_notice
 from feed.feeds import gate_feed
@@ -171,11 +172,11 @@ class FeedRoutes:
         if has_version(request, version):
             return "UNCHANGED", ReadyResponse(stood.unchanged[gzipped])
         try:
-            body = await self._bodies.get(version.tag, partial(self._make, token), gzipped=gzipped)
+            body = await self._body(token, Key(version.tag, gzipped))
         except LinkEndedError:
             known.stood = None
             return await self._answer(request, known)
-        return "CALENDAR", ReadyResponse(self._feed(body, gzipped))
+        return "CALENDAR", ReadyResponse(body.answer)
 
     async def _still_stands(self, link: LinkKey, version: Standing) -> bool:
         return await self._stamps.ask(link) == version.stamp and datetime.now(UTC) < version.until
@@ -184,13 +185,25 @@ class FeedRoutes:
         plain, gzipped = (ready(304, self._validators(version, gzipped)) for gzipped in (False, True))
         return Stood(version, (plain, gzipped))
 
+    async def _body(self, token: FeedToken, key: Key) -> Body:
+        make = partial(self._zip, token, key.tag) if key.is_gzipped else partial(self._make, token)
+        return await self._bodies.get(key, make)
+
+    async def _zip(self, token: FeedToken, tag: str) -> Body:
+        body = await self._body(token, Key(tag, False))
+        octets = await asyncio.to_thread(gzip_parts, body.blocks)
+        headers = {**self._validators(body.standing, True), "Content-Encoding": "gzip"}
+        return replace(body, answer=_calendar(joined(octets), body.name, headers))
+
     async def _make(self, token: FeedToken) -> Body:
         """The body as it is now, which may be of a later version than the one that was asked for."""
         now = datetime.now(UTC)
         gate, assembled = await self._feeds.read(token, now)
-        version = standing(token, gate, assembled.feed, self._limits, now)
+        version, name = standing(token, gate, assembled.feed, self._limits, now), assembled.feed.name
         blocks = await asyncio.to_thread(whole_calendar, assembled, self._limits)
-        return Body(version, assembled.feed.name, blocks, [block.octets for block in blocks])
+        octets = joined([block.octets for block in blocks])
+        blocks = blocks if len(octets) > 1 else [Block(octets[0])]
+        return Body(version, name, blocks, _calendar(octets, name, self._validators(version, False)))
 
     def _closed(self, request: web.BaseRequest, token: FeedToken, gate: Gate, now: datetime) -> Answered | None:
         """What a link without a feed serves. One that ended: the notice for some days, then 410, as an error leaves
@@ -212,10 +225,6 @@ class FeedRoutes:
         if _matches(request, tag):
             return ReadyResponse(ready(304, headers))
         return ReadyResponse(_calendar([body], None, headers))
-
-    def _feed(self, body: Body, gzipped: bool) -> Ready:
-        encoding = {"Content-Encoding": "gzip"} if gzipped else {}
-        return _calendar(body.octets, body.name, {**self._validators(body.standing, gzipped), **encoding})
 
     def _validators(self, version: Standing, gzipped: bool) -> Mapping[str, str]:
         return {"ETag": version.etags[gzipped], "Last-Modified": version.modified, **self._private}

@@ -77,15 +77,21 @@ STAMPED = """
              FROM calendar_access x
              JOIN calendar_versions v ON v.account_id = {account} AND v.calendar_id = x.calendar_id
             WHERE l.calendar_id IS NULL AND x.account_id = {account} AND x.user_id = l.user_id) t"""
+# Each link is looked up by its keys: OFFSET forbids PostgreSQL to go through all, as it would while they are few.
+STAMPED_LINK = f"""(
+           SELECT l.id AS link_id, {STAMP}
+             FROM feed_links l {STAMPED}
+            WHERE l.account_id = {{account}} AND l.id = q.link_id
+           OFFSET 0) s"""
 # In two forms: of links of one account, as a database wants it that is distributed by account; and of any.
 STAMPS = f"""
-    SELECT l.id AS link_id, {STAMP}
-      FROM feed_links l {STAMPED.format(account="$1")}
-     WHERE l.account_id = $1 AND l.id = ANY ($2::uuid[])"""
+    SELECT s.link_id, s.stamp
+      FROM unnest($2::uuid[]) AS q (link_id)
+     CROSS JOIN LATERAL {STAMPED_LINK.format(account="$1")}"""
 STAMPS_ACROSS_ACCOUNTS = f"""
-    SELECT l.id AS link_id, {STAMP}
+    SELECT s.link_id, s.stamp
       FROM unnest($1::uuid[], $2::uuid[]) AS q (account_id, link_id)
-      JOIN feed_links l ON l.account_id = q.account_id AND l.id = q.link_id {STAMPED.format(account="q.account_id")}"""
+     CROSS JOIN LATERAL {STAMPED_LINK.format(account="q.account_id")}"""
 GATE = f"""
     SELECT {STAMP}, l.account_id, l.id AS link_id, l.user_id, l.calendar_id, l.key_id, l.generation, l.options,
            l.style_revision, l.styled_at, u.time_zone, u.locale,

@@ -75,7 +75,7 @@ def with_changes(blocks: Sequence[Block], changed: Iterable[UUID], fresh: Sequen
         moved[max(0, bisect_right(starts, id_) - 1)][id_] = now.get(id_)
     whole = list(blocks)
     for place in sorted(moved, reverse=True):
-        whole[place : place + 1] = _changed(blocks[place], moved[place])
+        whole[place : place + 1] = _changed(blocks[place : place + 1], moved[place])
     return whole
 
 
@@ -99,8 +99,8 @@ def inflated(deflated: bytes) -> bytes:
     return octets
 
 
-def _changed(block: Block, moved: dict[UUID, Part | None]) -> list[Block]:
-    parts = {part.activity_id: part for part in block.parts()} | moved
+def _changed(blocks: Sequence[Block], moved: dict[UUID, Part | None]) -> list[Block]:
+    parts = {part.activity_id: part for block in blocks for part in block.parts()} | moved
     return in_blocks([part for _, part in sorted(parts.items()) if part])
 
 

@@ -160,7 +160,7 @@ async def test_what_the_database_keeps_is_replaced_before_it_is_too_old(seed: Se
     await fill(seed)
     link = await subscribe(service, seed.anna, seed.own)
     numbers = []
-    async with keeping(dsn) as (kept, pool):
+    async with keeping(dsn) as (kept, _):
         for n in range(MOST_BEHIND + 3):
             await seed.conn.execute("UPDATE activities SET title = $1 WHERE external_id = 'm7'", f"Title {n}")
             await kept.poll(link.url)

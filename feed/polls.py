@@ -17,6 +17,7 @@ import structlog
 
 from db.accounts import list_accounts
 from db.audit import SERVICE, Network, add_audit_entries
+from db.kept import delete_old_kept_feeds
 from db.polls import (
     NOWHERE,
     AlarmingLink,
@@ -41,7 +42,7 @@ FLUSH_SECONDS = 5.0
 STOP_SECONDS = 10.0  # that the last flush may take
 MOST_KEYS = 10_000  # kept in memory: clients of links by network
 MOST_STALE = 1_000  # clients of an account that are noted to have gone stale in an hour
-HOUR, WEEK = timedelta(hours=1), timedelta(weeks=1)  # an alarm is about the last week
+HOUR, DAY, WEEK = timedelta(hours=1), timedelta(days=1), timedelta(weeks=1)  # an alarm is about the last week
 SERVED: tuple[Answer, ...] = ("CALENDAR", "UNCHANGED")
 START, END = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)  # of time
 Key = tuple[UUID, UUID, str, Network, int | None, bool]  # the account, and what a `PollKey` is made of
@@ -209,7 +210,10 @@ class PollLog:
                 self._unswept.remove(account_id)
 
     async def _sweep_account(self, conn: Conn, account_id: UUID, now: datetime) -> None:
-        """Forget old networks, and note who has gone stale: the database tells the account's webhooks of those."""
+        """Forget old networks, and the feeds that were kept for a day that is over everywhere; and note who has gone
+        stale: the database tells the account's webhooks of those.
+        """
+        await delete_old_kept_feeds(conn, account_id, (now - DAY).date())
         await delete_old_networks(conn, account_id, now - self._kept, now - max(self._kept, WEEK))
         if now >= self._stale_from:
             stale = await list_stale_polls(conn, account_id, now)

@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 
 from db.audit import Network
 from db.embedded import postgres
+from db.kept import KeptRecord, save_kept_feed
 from db.links import LinkRecord, add_link, reset_links
 from db.migrate import migrate
 from db.polls import Answer, PollRecord, list_polls
@@ -171,6 +172,18 @@ async def test_old_networks_are_forgotten_once_an_hour_though_nobody_polls(
     await writing.flush()
     await later.flush()
     assert [name for name, _ in await networks(seed.conn)] == ["Google Calendar", "Thunderbird"]
+
+
+async def test_feeds_that_were_kept_for_days_that_are_over_everywhere_are_forgotten(
+    seed: Seed, pool: Pool, link: LinkRecord
+) -> None:
+    for days, expected in ((0, 1), (1, 1), (2, 0)):
+        day = datetime.now(UTC).date() - timedelta(days=days)
+        none: dict[str, Any] = dict.fromkeys(("activity_ids", "sizes", "events", "counts", "deflated"), [])
+        record = KeptRecord(fingerprint=b"x", day=day, versions={}, **none)
+        await save_kept_feed(seed.conn, seed.account_id, link.id, record)
+        await PollLog(pool, PollSettings()).flush()
+        assert await seed.conn.fetchval("SELECT count(*) FROM kept_feeds") == expected
 
 
 async def test_account_whose_networks_cannot_be_forgotten_holds_up_nothing(seed: Seed, pool: Pool) -> None:

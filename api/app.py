@@ -44,18 +44,19 @@ def create_app(settings: Settings, dsn: str) -> web.Application:
     stamps = Stamps(
         partial(hold, dsn, settings.statement_cache_size), settings.patience_seconds, distributed=settings.distributed
     )
+    current = CurrentFeeds(patient, limits, settings.cache_bytes)
     receivers = Receivers(keyring, parse_proxies(settings.webhook_networks))
     deliveries = Deliveries(pool, keyring, receivers, DeliverySettings())
     app = web.Application()
     parts: list[AbstractAsyncContextManager[object]] = [pool, stamps.running(), aclosing(rates), polls.running()]
     parts += [bearers.running(), deliveries.running()]
     if settings.render_ahead:
-        parts.append(Prerenderer(pool, limits).running())
+        parts.append(Prerenderer(pool, current).running())
     app.cleanup_ctx.append(lambda _: _open(parts))
     sent = _sent(settings)
     app.on_response_prepare.append(partial(_add_headers, sent))
     app.router.add_route("*", "/graphql", GraphQL(settings, bearers, pool, keyring, limits, network))
-    bodies, current = Bodies(settings.cache_bytes), CurrentFeeds(patient, limits, settings.cache_bytes)
+    bodies = Bodies(settings.cache_bytes)
     feeds = FeedRoutes(patient, stamps, bodies, current, keyring, notices, limits, rates, polls, network, sent)
     app.router.add_routes(feeds.routes())
     app[SHORTCUT] = feeds.shortcut

@@ -1,5 +1,7 @@
 """Renders ahead of polls what was changed in large numbers: after a sync of 10,000 activities nobody waits for them.
 
+It makes some feeds that show them, as polls would, so that large ones are kept already when they are asked for.
+
 Each process looks for such changes every few seconds; what one has claimed no other renders. If it ends meanwhile, the
 next poll renders what is missing, as always.
 """
@@ -14,9 +16,9 @@ import structlog
 from db.changes import claim_unrendered, list_unrendered_accounts
 from db.links import LinkRecord, list_differing_links
 from db.pool import CONNECT_TIMEOUT, Pool
-from feed.body import ChangedMeanwhileError, feed_content, read_gate_feed
-from feed.room import FeedLimits
+from feed.assembly import NothingRenderedError
 from feed.tokens import FeedToken
+from feed.updating import CurrentFeeds, LinkEndedError
 
 PAUSE_SECONDS = 2.0
 MOST_LINKS = 20  # of an account at a time: of each kind that is rendered in a way of its own one
@@ -27,9 +29,9 @@ log = structlog.get_logger()
 class Prerenderer:
     """Renders ahead while it is `running`."""
 
-    def __init__(self, pool: Pool, limits: FeedLimits, pause_seconds: float = PAUSE_SECONDS) -> None:
+    def __init__(self, pool: Pool, feeds: CurrentFeeds, pause_seconds: float = PAUSE_SECONDS) -> None:
         self._pool = pool
-        self._limits = limits
+        self._feeds = feeds
         self._pause_seconds = pause_seconds
         self._is_failing = False
 
@@ -69,8 +71,5 @@ class Prerenderer:
 
     async def _render(self, link: LinkRecord) -> None:
         token = FeedToken(link.key_id, link.account_id, link.id, link.generation)
-        async with self._pool.acquire(timeout=CONNECT_TIMEOUT) as conn:
-            found = await read_gate_feed(conn, token, datetime.now(UTC))
-        if found:
-            with suppress(ChangedMeanwhileError):  # and so will be rendered ahead once more, or by the next poll
-                await feed_content(found[1], self._pool, self._limits)
+        with suppress(LinkEndedError, NothingRenderedError):
+            await self._feeds.read(token, datetime.now(UTC))

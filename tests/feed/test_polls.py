@@ -179,7 +179,7 @@ async def test_feeds_that_were_kept_for_days_that_are_over_everywhere_are_forgot
 ) -> None:
     for days, expected in ((0, 1), (1, 1), (2, 0)):
         day = datetime.now(UTC).date() - timedelta(days=days)
-        none: dict[str, Any] = dict.fromkeys(("activity_ids", "sizes", "events", "counts", "deflated"), [])
+        none: dict[str, Any] = {key: [] for key in ("activity_ids", "sizes", "events", "counts", "deflated")}
         record = KeptRecord(fingerprint=b"x", day=day, versions={}, **none)
         await save_kept_feed(seed.conn, seed.account_id, link.id, record)
         await PollLog(pool, PollSettings()).flush()

@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 import pytest
 from structlog.testing import capture_logs
 
-from db.pool import Pool, create_pool
+from db.pool import PatientPool, Pool, create_pool
 from feed.prerendering import Prerenderer
 from feed.room import FeedLimits
+from feed.updating import CurrentFeeds
 from tests.seed import NOW, Seed, Service, meeting, running_service
 
 SOME, MANY = 10, 11
@@ -20,9 +21,13 @@ async def pool(dsn: str) -> AsyncIterator[Pool]:
         yield pool
 
 
+def feeds_of(pool: Pool) -> CurrentFeeds:
+    return CurrentFeeds(PatientPool(pool, 15), FeedLimits(), 0)
+
+
 @pytest.fixture
 def prerenderer(pool: Pool) -> Prerenderer:
-    return Prerenderer(pool, FeedLimits())
+    return Prerenderer(pool, feeds_of(pool))
 
 
 async def write(seed: Seed, count: int) -> None:
@@ -96,7 +101,7 @@ async def test_what_one_process_has_claimed_no_other_renders(
 ) -> None:
     await service.generate(seed.anna, seed.own)
     await write(seed, MANY)
-    others = [Prerenderer(pool, FeedLimits()) for _ in range(3)]
+    others = [Prerenderer(pool, feeds_of(pool)) for _ in range(3)]
     claimed = await asyncio.gather(*(each._claim() for each in (prerenderer, *others)))
     assert sorted(map(len, claimed)) == [0, 0, 0, 1]
 
@@ -115,7 +120,7 @@ async def test_failure_is_said_once_and_tried_again(seed: Seed, service: Service
     await write(seed, MANY)
     await seed.conn.execute("ALTER TABLE calendar_changes RENAME TO elsewhere")
     with capture_logs() as logs:
-        async with Prerenderer(pool, FeedLimits(), pause_seconds=0.05).running():
+        async with Prerenderer(pool, feeds_of(pool), pause_seconds=0.05).running():
             try:
                 await asyncio.sleep(0.5)
             finally:

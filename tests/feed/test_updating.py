@@ -173,9 +173,12 @@ async def test_feed_that_cannot_be_kept_is_served(
 ) -> None:
     await fill(seed)
     link = await subscribe(service, seed.anna, seed.own)
-    await seed.conn.execute("ALTER TABLE kept_feeds ADD CONSTRAINT kept_feeds_none CHECK (false)")
-    async with keeping(dsn) as (kept, _):
-        assert (await kept.poll(link.url)).status == 200
+    await seed.conn.execute("ALTER TABLE kept_feeds ADD CONSTRAINT none CHECK (false)")
+    try:
+        async with keeping(dsn) as (kept, _):
+            assert (await kept.poll(link.url)).status == 200
+    finally:
+        await seed.conn.execute("ALTER TABLE kept_feeds DROP CONSTRAINT none")
     assert "feed not kept" in caplog.text
 
 

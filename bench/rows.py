@@ -81,12 +81,12 @@ def body(bench: Bench) -> Iterator[Found]:
         for name, headers in ENCODINGS.items():
             answer = bench.get(Poll(paths[0], headers))
             polls = [Poll(path, headers) for path in paths]
-            found = _turns(bench, {"service": (bench.service, polls), "bare": (bare_server, polls)}, 16)
+            found = _turns(bench, {"service": (bench.service, polls), "bare": (bare_server, polls)}, 64)
             only(found, least=len(answer.body) * 0.9)
             is_such = (answer.headers.get("Content-Encoding") == "gzip") == (headers is GZIP)
             note = f"{len(answer.body):,} octets" if is_such else "NOT COMPRESSED"
             cpu = f"{ratio(found, 'service', 'bare', 'cpu'):.2f} × the CPU of bare"
-            yield Found(f"body from the cache, {THOUSAND:,} activities, {name}, requests/s to bare",
+            yield Found(f"body from the cache, {THOUSAND:,} activities, {name}, 64 connections, requests/s to bare",
                         ratio(found, "service", "bare") if is_such else 0, "×", 0.9, at_most=False,
                         beside=f"{figures(found)}; {cpu}; {note}")  # fmt: skip
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import accumulate, chain, pairwise
+from operator import attrgetter
 from typing import NamedTuple
 from uuid import UUID
 
@@ -29,6 +30,7 @@ from feed.tokens import FeedToken
 
 FEWEST = 500  # activities: a smaller feed is read anew in no more time
 MOST_BEHIND = 50  # changes, after which what the database keeps is replaced: half of those that are told one by one
+ACTIVITY_OCTETS = 200  # that each activity of a kept feed takes besides its own: its id, its size, its share of a block
 
 log = structlog.get_logger()
 
@@ -59,6 +61,11 @@ class Kept:
         return whole if blocks and whole.over_cap == 0 and fits(limits, whole.events, whole.size) else None
 
     @property
+    def octets(self) -> int:
+        """What it takes of the memory, about."""
+        return self.assembled.size + self.assembled.count * ACTIVITY_OCTETS
+
+    @property
     def is_far_behind(self) -> bool:
         """Whether what the database has of it is of little use, if it has any."""
         stored = self.stored or {}
@@ -81,7 +88,7 @@ class CurrentFeeds:
         self._pool = pool
         self._limits = limits
         self._fewest = fewest
-        self._kept: LRUCache[UUID, Kept] = LRUCache(most_octets, getsizeof=lambda kept: kept.assembled.size)
+        self._kept: LRUCache[UUID, Kept] = LRUCache(most_octets, getsizeof=attrgetter("octets"))
 
     async def read(self, token: FeedToken, now: datetime) -> tuple[Gate, Assembled]:
         """The feed of an open link, and the gate that tells its version; `LinkEndedError` if it is open no more."""

@@ -20,8 +20,12 @@ async def listening(dsn: str) -> AsyncIterator[tuple[Service, list[str]]]:
     """The feed route, and all statements that it sends. It keeps every feed."""
     sent: list[str] = []
 
+    def note(query: Any) -> None:
+        if not NOT_ASKED_FOR.search(query.query):
+            sent.append(query.query)
+
     async def listen(conn: Any) -> None:
-        conn.add_query_logger(lambda query: NOT_ASKED_FOR.search(query.query) or sent.append(query.query))
+        conn.add_query_logger(note)
 
     async def connect() -> "asyncpg.Connection[asyncpg.Record]":
         conn = await hold(dsn)

@@ -134,9 +134,13 @@ def user_feed(
     link: LinkRecord | None,
     policy: PolicyRecord,
     now: datetime,
+    options: FeedOptions | None = None,
 ) -> Feed:
-    """What the user's link shows today, or would show if it were generated; `calendars` are those that they may see."""
-    options = allowed_options(policy, FeedOptions.parse(link.options) if link else DEFAULTS)
+    """What the user's link shows today, or would show if it were generated; `calendars` are those that they may see.
+
+    With `options`, what it would show with those in place of its own.
+    """
+    options = allowed_options(policy, options or kept_options(link))
     return Feed(
         account_id=user.account_id,
         user_id=user.id,
@@ -149,6 +153,11 @@ def user_feed(
         styled_at=link.styled_at if link else None,
         changed_at=now,
     )
+
+
+def kept_options(link: LinkRecord | None) -> FeedOptions:
+    """The options of a link, or those that it would have."""
+    return FeedOptions.parse(link.options) if link else DEFAULTS
 
 
 def _style(options: FeedOptions, locale: str, time_zone: str, now: datetime) -> Style:

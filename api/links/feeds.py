@@ -9,9 +9,9 @@ import strawberry
 from strawberry import relay
 
 from api.context import Context, Info
-from api.errors import Forbidden
+from api.errors import Forbidden, InvalidArgument
 from api.links.clients import FeedClient
-from api.links.options import FeedOptionsType
+from api.links.options import FeedOptionsInput, FeedOptionsType
 from api.links.preview import MOST, FeedPreview, preview
 from api.people.types import Calendar, User
 from api.refusals import note_refusal
@@ -20,7 +20,7 @@ from db.calendars import CalendarRecord, list_visible_calendars
 from db.links import LinkRecord, OwnedLink, list_links
 from db.pool import Conn
 from db.users import UserRecord
-from feed.feeds import all_calendars, user_feed
+from feed.feeds import all_calendars, kept_options, user_feed
 from feed.options import FeedOptions
 from feed.policy import allowed_options, expiry
 from feed.urls import link_url, subscribe_links, webcal_url
@@ -30,6 +30,12 @@ MOST_LISTED = 50  # unless a preview asks for more
 First = Annotated[
     int | None,
     strawberry.argument(description=f"So many activities are listed, and so many that are left out; at most {MOST}."),
+]
+
+
+Tried = Annotated[
+    FeedOptionsInput | None,
+    strawberry.argument(description="Options to try, which are not kept; what is left out is as the link has it."),
 ]
 
 
@@ -82,11 +88,16 @@ class FeedSource:
     def name(self) -> str:
         return self.calendar.name if self.calendar else all_calendars(words(self.user.locale))
 
-    async def preview(self, info: Info, link: LinkRecord | None, first: int | None) -> FeedPreview:
+    async def preview(
+        self, info: Info, link: LinkRecord | None, first: int | None, tried: FeedOptionsInput | None
+    ) -> FeedPreview:
         if not self.is_viewers:
             await note_refusal(info, "FEED_PREVIEWED", [Forbidden.code], relay.to_base64("User", str(self.user.id)))
             raise Forbidden("Only its owner may preview a feed.")
-        feed = user_feed(self.user, self.calendars, self.calendar, link, self.policy, info.context.now)
+        if tried and (errors := tried.errors()):
+            raise InvalidArgument(errors[0].message)
+        options = tried.applied_to(kept_options(link)) if tried else None
+        feed = user_feed(self.user, self.calendars, self.calendar, link, self.policy, info.context.now, options)
         async with info.context.previewing:
             return await preview(info.context, feed, MOST_LISTED if first is None else first)
 
@@ -153,8 +164,8 @@ class FeedLink(relay.Node):
     @strawberry.field(
         description="What a subscriber of the link gets today, while it serves, and why the rest is left out."
     )
-    async def preview(self, info: Info, first: First = MOST_LISTED) -> FeedPreview:
-        return await self.source.preview(info, self.record, first)
+    async def preview(self, info: Info, first: First = MOST_LISTED, options: Tried = None) -> FeedPreview:
+        return await self.source.preview(info, self.record, first, options)
 
     @classmethod
     def of(cls, link: LinkRecord, source: FeedSource, context: Context) -> "FeedLink":
@@ -200,9 +211,9 @@ class CalendarFeed(relay.Node):
     @strawberry.field(
         description="What a subscriber of the default link gets today, and why the rest is left out; for its owner."
     )
-    async def preview(self, info: Info, first: First = MOST_LISTED) -> FeedPreview:
+    async def preview(self, info: Info, first: First = MOST_LISTED, options: Tried = None) -> FeedPreview:
         default = next((link.record for link in self.links if link.name == ""), None)
-        return await self.source.preview(info, default, first)
+        return await self.source.preview(info, default, first, options)
 
 
 def link_status(link: LinkRecord, source: FeedSource, context: Context) -> FeedLinkStatus:

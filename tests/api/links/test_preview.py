@@ -19,6 +19,9 @@ PREVIEW = """
 OF_LINKS = """
     query ($first: Int = 50, $user: ID) { calendarFeeds(userId: $user) { links { name preview(first: $first) {
       startsOn byteCount activities { title } } } } }"""
+TRIED = """
+    query ($options: FeedOptionsInput) { calendarFeeds { links { options { detail daysBack }
+      preview(options: $options) { startsOn activities { title } leftOutCounts { reason count } } } } }"""
 DESCRIPTION = "Meetings, calls and tasks from the CRM. Read-only. Shows 90 days back and 365 days ahead."
 
 
@@ -224,6 +227,41 @@ async def test_each_link_is_previewed_by_its_own_options(seed: Seed, service: Se
         {"name": name, "preview": {"startsOn": str((NOW - back * DAY).date()), "activities": [{"title": title}]}}
         for name, back, title in (("", 2, "Viewing"), ("busy", 1, "Busy"))
     ]
+
+
+async def test_options_are_tried_in_a_preview_and_not_kept(seed: Seed, service: Service) -> None:
+    await seed.write(meeting(), task(due_on=NOW.date()))
+    await subscribe(service, seed.anna, seed.own, options={"daysBack": 2, "activityTypes": ["MEETING"]})
+    (own,) = (await service.graphql(TRIED, seed.anna, options={"detail": "BUSY"}))["data"]["calendarFeeds"][1]["links"]
+    assert own == {
+        "preview": {
+            "startsOn": str((NOW - 2 * DAY).date()),
+            "activities": [{"title": "Busy"}],
+            "leftOutCounts": [{"reason": "TYPE_NOT_CHOSEN", "count": 1}],
+        },
+        "options": {"detail": "FULL", "daysBack": 2},
+    }
+    assert (await preview(service, seed))["activities"][0]["title"] == "Viewing"
+
+
+async def test_options_are_tried_for_a_feed_without_a_link(seed: Seed, service: Service) -> None:
+    await seed.write(meeting())
+    query = "{ calendarFeeds { preview(options: { detail: BUSY }) { activities { title } } } }"
+    found = (await service.graphql(query, seed.anna))["data"]["calendarFeeds"][1]["preview"]
+    assert found == {"activities": [{"title": "Busy"}]}
+
+
+async def test_options_that_are_tried_cannot_show_more_than_the_policy(seed: Seed, service: Service) -> None:
+    await seed.write(meeting())
+    await service.mutate("updateFeedPolicy", seed.anna, "policy { forcedDetail }", forcedDetail="BUSY")
+    query = "{ calendarFeeds { preview(options: { detail: FULL }) { activities { title } } } }"
+    found = (await service.graphql(query, seed.anna))["data"]["calendarFeeds"][1]["preview"]
+    assert found == {"activities": [{"title": "Busy"}]}
+
+
+async def test_options_that_cannot_be_are_not_tried(seed: Seed, service: Service) -> None:
+    query = "{ calendarFeeds { preview(options: { daysBack: 3651 }) { eventCount } } }"
+    assert await error_code(service, seed, query) == {"INVALID_ARGUMENT"}
 
 
 # ---- what is previewed is what is polled

@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install
 
-.PHONY: demo install test lint types layers schema service readers bench bench-quick lock
+.PHONY: demo install test lint types layers schema service readers bench bench-quick pictures lock
 
 demo: install
 	@$(BIN)/calendar-feeds demo
@@ -35,7 +35,7 @@ schema: .venv/installed-dev
 # else: make -j2 test.
 COMMANDS := tests/api/commands tests/api/test_cli.py tests/api/test_workers.py tests/test_docs.py tests/test_examples.py \
 	tests/test_integrators_page.py tests/test_webhook_docs.py
-READERS := tests/conformance tests/clients tests/graphql_http tests/feed/importing tests/feed/recurring
+READERS := tests/conformance tests/clients tests/graphql_http tests/web tests/feed/importing tests/feed/recurring
 
 service: .venv/installed-dev .venv/installed-programs
 	@echo "== pytest: the service, with a real PostgreSQL and real HTTP"
@@ -46,7 +46,7 @@ commands: .venv/installed-dev .venv/installed-programs
 	@$(BIN)/pytest -p no:cacheprovider $(COMMANDS)
 
 readers: .venv/installed-dev .venv/installed-programs
-	@echo "== pytest: what other programs read and write"
+	@echo "== pytest: what other programs read and write, and the screen in a browser"
 	@$(BIN)/pytest -p no:cacheprovider $(READERS)
 
 # Dependencies come as wheels whose hashes are written down, so no compiler is needed and a build can be repeated.
@@ -68,6 +68,10 @@ readers: .venv/installed-dev .venv/installed-programs
 	@echo "== installing the programs of the tests"
 	@$<
 	@touch $@
+
+# Take the pictures of the documentation anew, with the sample data of today.
+pictures: .venv/installed-dev .venv/installed-programs
+	@CALENDAR_FEEDS_PICTURES=docs/screen $(BIN)/pytest -p no:cacheprovider tests/web/test_pictures.py
 
 # Write the lock files anew, from pyproject.toml and those of the benchmark's other programs (needs uv).
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header

@@ -8,9 +8,11 @@ from functools import partial
 from aiohttp import web
 
 from api.auth import Bearers
+from api.http.cors import parse_origins
 from api.http.graphql import GraphQL
 from api.http.network import caller_network, parse_proxies
 from api.http.protocol import SENT_ALWAYS, SHORTCUT
+from api.http.screen import Screen, Users
 from api.settings import Settings
 from api.webhooks.deliveries import Deliveries, DeliverySettings
 from api.webhooks.receivers import Receivers
@@ -31,15 +33,18 @@ READY_SECONDS = 3.0  # for the database to answer a readiness probe
 ROBOTS = "User-agent: *\nAllow: /feeds/\nDisallow:\n"
 
 
-def create_app(settings: Settings, dsn: str) -> web.Application:
-    """The service; call inside the loop that will run it. `settings` must hold the secrets."""
+def create_app(settings: Settings, dsn: str, users: Users | None = None) -> web.Application:
+    """The service; call inside the loop that will run it. `settings` must hold the secrets.
+
+    `users`: whom the screen lets anybody be, in the demo.
+    """
     assert settings.secret_keys is not None
     pool = create_pool(dsn, settings.pool_size, settings.statement_cache_size)
     keyring = Keyring.parse(settings.secret_keys.get_secret_value())
     limits = FeedLimits(timedelta(minutes=settings.refresh_minutes), settings.max_events, settings.max_bytes)
     network = partial(caller_network, proxies=parse_proxies(settings.proxies))
     rates, polls = _rates(settings), PollLog(pool, _poll_settings(settings))
-    notices = Notices(settings.notice_days, settings.settings_page_url)
+    notices = Notices(settings.notice_days, settings.page_url)
     patient, bearers = PatientPool(pool, settings.patience_seconds), Bearers(settings)
     stamps = Stamps(
         partial(hold, dsn, settings.statement_cache_size), settings.patience_seconds, distributed=settings.distributed
@@ -60,6 +65,7 @@ def create_app(settings: Settings, dsn: str) -> web.Application:
     feeds = FeedRoutes(patient, stamps, bodies, current, keyring, notices, limits, rates, polls, network, sent)
     app.router.add_routes(feeds.routes())
     app[SHORTCUT] = feeds.shortcut
+    app.router.add_routes(Screen(parse_origins(settings.screen_origins), users).routes())
     app.router.add_get("/robots.txt", _robots)
     app.router.add_get("/healthz", _healthz)
     app.router.add_get("/readyz", partial(_readyz, PatientPool(pool, READY_SECONDS)))

@@ -13,7 +13,15 @@ import uvloop
 
 from api.commands.accounts import account_app
 from api.commands.database import DatabaseError, database, ping, prepare
-from api.commands.demo import DemoAccount, demo_json, demo_text, sample_link_url, user_token
+from api.commands.demo import (
+    SCREEN_LIFETIME,
+    DemoAccount,
+    demo_json,
+    demo_text,
+    sample_link_url,
+    sample_users,
+    user_token,
+)
 from api.commands.directory import NotFoundError, pick
 from api.commands.importing import NOTHING_DONE, import_files
 from api.commands.keys import api_key_app, key_app
@@ -178,7 +186,8 @@ async def _demo(settings: Settings, dsn: str, *, json: bool) -> None:
     finally:
         await conn.close()
     said = demo_json(settings, accounts, now) if json else demo_text(settings, accounts, link_url, now)
-    await run_service(settings, dsn, lambda: typer.echo(said))
+    users = lambda: sample_users(settings, accounts, datetime.now(UTC), SCREEN_LIFETIME)  # noqa: E731  # asked at each visit
+    await run_service(settings, dsn, lambda: typer.echo(said), users)
 
 
 async def _migrate(dsn: str) -> None:

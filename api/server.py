@@ -15,6 +15,7 @@ from gunicorn.app.base import BaseApplication
 
 from api.app import create_app
 from api.http.protocol import Runner
+from api.http.screen import Users
 from api.logs import AccessLogger, ProcessLogger
 from api.settings import PREFIX, Settings, SettingsError
 
@@ -25,12 +26,12 @@ BACKLOG = 128
 SWITCH_SECONDS = 0.0005  # a poll that finds activities being rendered has its turn after so long, not Python's 5 ms
 
 
-async def serve(settings: Settings, dsn: str, started: Callable[[], None]) -> None:
+async def serve(settings: Settings, dsn: str, started: Callable[[], None], users: Users | None = None) -> None:
     """Listen, call `started`, and serve until SIGINT or SIGTERM; then finish what is being answered."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    runner = _runner(settings, dsn)
+    runner = _runner(settings, dsn, users)
     await runner.setup()
     try:
         with _blaming(settings):
@@ -77,8 +78,8 @@ class Workers(BaseApplication):
         return make_runner
 
 
-def _runner(settings: Settings, dsn: str) -> Runner:
-    app = create_app(settings, dsn)
+def _runner(settings: Settings, dsn: str, users: Users | None = None) -> Runner:
+    app = create_app(settings, dsn, users)
     # What is there now stays: the collector need not walk over it, 0.1 s each time, whenever a call makes many objects.
     gc.collect()
     gc.freeze()

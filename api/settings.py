@@ -76,6 +76,11 @@ class Settings(BaseSettings):
     cors_origins: str | None = Field(
         None, description="origins of the front-ends that may call `/graphql` from browsers, with commas between"
     )
+    screen_origins: str | None = Field(
+        None,
+        description="origins of the pages that may embed the screen at `/` and hand it the bearer token,"
+        " with commas between",
+    )
     max_request_bytes: int = Field(
         10_000_000, ge=100_000, description="octets in a request to `/graphql`; without a valid bearer token 100,000"
     )
@@ -87,7 +92,9 @@ class Settings(BaseSettings):
     )
     notice_days: int = Field(30, ge=0, description="days for which a dead link serves its notice before 410; 0: none")
     settings_page_url: str | None = Field(
-        None, description="the page on which users manage their links; notices name it, if set"
+        None,
+        description="the page on which users manage their links, which notices name; with `CALENDAR_FEEDS_PUBLIC_URL`"
+        " the screen at `/` if unset",
     )
     links_per_user: int = Field(50, ge=1, description="links a user may have; an account's policy may allow fewer")
     link_polls_per_minute: int = Field(60, ge=0, description="polls of one link in a minute before 429; 0: no limit")
@@ -166,9 +173,9 @@ class Settings(BaseSettings):
             raise ValueError("write addresses or networks with commas between, like 10.0.0.0/8,2001:db8::7") from None
         return value
 
-    @field_validator("cors_origins")
+    @field_validator("cors_origins", "screen_origins")
     @classmethod
-    def _check_cors_origins(cls, value: str | None) -> str | None:
+    def _check_origins(cls, value: str | None) -> str | None:
         try:
             parse_origins(value)
         except ValueError:
@@ -235,6 +242,11 @@ class Settings(BaseSettings):
                 f"{PREFIX}PROVISION_USERS: set {PREFIX}JWT_IDS=EXTERNAL, or leave it out: nobody but us knows our ids."
             )
         return self
+
+    @property
+    def page_url(self) -> str | None:
+        """The page that notices name; none where the world may not reach us."""
+        return self.settings_page_url or (f"{self.public_url}/" if self.public_url else None)
 
     @property
     def base_url(self) -> str:

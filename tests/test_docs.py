@@ -164,7 +164,7 @@ def test_queries_fit_the_schema(page: Path) -> None:
 
 
 def test_front_end_commands_answer_without_errors(demo: Running, tmp_path: Path) -> None:
-    *first, choose, update, preview, named = blocks("docs/front-end.md", "sh")
+    *first, choose, update, preview, tried, named = blocks("docs/front-end.md", "sh")
     list_, generate, reset, life, polls, policy, links, bulk, audit = first
     token = demo.user(ANNA)["token"]
 
@@ -185,6 +185,7 @@ def test_front_end_commands_answer_without_errors(demo: Running, tmp_path: Path)
     everything, *_ = answer(preview)[1]["calendarFeeds"]
     assert len(everything["preview"]["activities"]) == 20
     assert {count["reason"] for count in everything["preview"]["leftOutCounts"]} >= {"NOTE", "OUTSIDE_WINDOW"}
+    assert answer(tried)[1]["calendarFeeds"][0]["preview"]["activities"][0] == {"title": "Busy"}
     live = answer(life)[1]["generateCalendarUrl"]["link"]
     assert (live["status"], live["expiresAt"]) == ("ACTIVE", "2099-01-01T00:00:00Z")
     assert {link["name"] for feed in answer(polls)[1]["calendarFeeds"] for link in feed["links"]} >= {"", "iPhone"}
@@ -204,6 +205,14 @@ def test_front_end_page_has_every_option_with_its_values_and_default() -> None:
     assert column("docs/front-end.md", "option") == [cell.split("`")[1] for cell in cells]
     for cell in cells:
         assert any(row.startswith(cell) for row in rows), cell
+
+
+def test_front_end_page_names_the_languages_of_the_screen() -> None:
+    page = (ROOT / "docs" / "front-end.md").read_text()
+    (named,) = re.findall(r"`language` \((.*?)\)", page)
+    assert sorted(re.findall(r"`(\w+)`", named)) == sorted(
+        path.stem for path in (ROOT / "web" / "words").glob("*.json")
+    )
 
 
 def test_front_end_page_has_every_reason_code_and_type_of_error() -> None:

@@ -4,6 +4,7 @@ import json
 import shlex
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from api.auth import Principal, issue_token
 from api.commands.shared import InputError
@@ -19,6 +20,7 @@ from feed.urls import link_url
 from feed.words import words
 
 TOKEN_LIFETIME = timedelta(days=1)
+SCREEN_LIFETIME = timedelta(hours=1)  # of a token that the screen gets for a sample user
 QUERY = "{ calendarFeeds { name url } }"
 
 
@@ -30,7 +32,15 @@ class DemoAccount:
 
 def demo_json(settings: Settings, accounts: list[DemoAccount], now: datetime) -> str:
     """One line: where it serves, and a bearer token for each user, valid for a day."""
-    described = [
+    described = sample_users(settings, accounts, now, TOKEN_LIFETIME)
+    return json.dumps({"url": settings.base_url, "graphqlUrl": f"{settings.base_url}/graphql", "accounts": described})
+
+
+def sample_users(
+    settings: Settings, accounts: list[DemoAccount], now: datetime, lifetime: timedelta
+) -> list[dict[str, Any]]:
+    """The accounts with their users, each with a bearer token."""
+    return [
         {
             "name": account.record.name,
             "users": [
@@ -39,14 +49,13 @@ def demo_json(settings: Settings, accounts: list[DemoAccount], now: datetime) ->
                     "name": user.name,
                     "administrator": user.administrator,
                     "active": user.active,
-                    "token": user_token(settings, account.record, user, now),
+                    "token": user_token(settings, account.record, user, now, lifetime),
                 }
                 for user in account.users
             ],
         }
         for account in accounts
     ]
-    return json.dumps({"url": settings.base_url, "graphqlUrl": f"{settings.base_url}/graphql", "accounts": described})
 
 
 def demo_text(settings: Settings, accounts: list[DemoAccount], link_url: str, now: datetime) -> str:
@@ -55,6 +64,8 @@ def demo_text(settings: Settings, accounts: list[DemoAccount], link_url: str, no
     body = shlex.quote(json.dumps({"query": QUERY}))
     token = user_token(settings, accounts[0].record, user, now)
     return f"""calendar-feeds serves the sample account "{accounts[0].record.name}" on {settings.base_url}
+
+  Open {settings.base_url}/ in a browser: the screen that staff members see. Or, without it:
 
   1. List the calendar feeds of {user.name}, its administrator:
 

@@ -50,6 +50,8 @@ KEY_HINT = "must have at least 32 characters: `openssl rand -hex 32`"
         ("WEBHOOK_NETWORKS", "10.0.0.0/8, crm.internal", PROXIES_HINT),
         ("CORS_ORIGINS", "*", ORIGINS_HINT),
         ("CORS_ORIGINS", "https://crm.example.com/", ORIGINS_HINT),
+        ("SCREEN_ORIGINS", "*", ORIGINS_HINT),
+        ("SCREEN_ORIGINS", "https://crm.example.com; script-src *", ORIGINS_HINT),
         ("CORS_ORIGINS", "https://anna:hunter2@crm.example.com", ORIGINS_HINT),
         ("REDIS_URL", "http://:hunter2@127.0.0.1", REDIS_HINT),
         ("REDIS_URL", "redis://:hunter2@127.0.0.1:port", REDIS_HINT),
@@ -121,6 +123,23 @@ def test_keys_of_a_provider_may_be_a_file_of_this_folder(monkeypatch: pytest.Mon
     for name, value in {"JWKS": "jwks.json", "JWT_ISSUER": "us", "JWT_AUDIENCE": "feeds"}.items():
         monkeypatch.setenv(PREFIX + name, value)
     assert load_settings().jwks == str(tmp_path / "jwks.json")
+
+
+@pytest.mark.parametrize(
+    ("given", "page"),
+    [
+        ({}, None),
+        ({"PUBLIC_URL": "https://feeds.example.com"}, "https://feeds.example.com/"),
+        ({"PUBLIC_URL": "https://example.com/feeds/"}, "https://example.com/feeds/"),
+        ({"PUBLIC_URL": "https://feeds.example.com", "SETTINGS_PAGE_URL": "https://crm.example.com/me"}, None),
+    ],
+)
+def test_notices_name_the_screen_unless_there_is_another_page(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], page: str | None
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(PREFIX + name, value)
+    assert load_settings().page_url == given.get("SETTINGS_PAGE_URL", page)
 
 
 def test_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """`calendar-feeds demo` as a newcomer runs it, and what happens when its processes are killed."""
 
+import json
 import os
 import re
 import signal
@@ -49,6 +50,21 @@ def test_demo_tokens_open_the_api_for_active_users(demo: Running) -> None:
 def test_demo_tokens_are_valid_for_a_day(demo: Running) -> None:
     claims = jwt.decode(demo.user(ANNA)["token"], options={"verify_signature": False})
     assert claims["exp"] - claims["iat"] == 24 * 60 * 60
+
+
+def test_demo_lets_the_screen_be_anybody_of_the_sample_for_an_hour(demo: Running) -> None:
+    url = demo.described["url"]
+    assert '<meta name="chooser" content="chooser.js">' in fetch(f"{url}/")[1]
+    assert fetch(f"{url}/web/chooser.js")[0] == 200
+    offered = json.loads(fetch(f"{url}/users.json")[1])
+    for account, printed in zip(offered, demo.described["accounts"], strict=True):
+        for user, known in zip(account["users"], printed["users"], strict=True):
+            claims, expected = (
+                jwt.decode(one.pop("token"), options={"verify_signature": False}) for one in (user, dict(known))
+            )
+            assert (claims["account"], claims["sub"]) == (expected["account"], expected["sub"])
+            assert claims["exp"] - claims["iat"] == 60 * 60
+            assert user == {name: value for name, value in known.items() if name != "token"}
 
 
 def test_demo_feeds_show_activities_of_every_kind(demo: Running) -> None:

@@ -92,13 +92,13 @@ export function watching(link, look) {
     "details",
     { class: "watching", "data-key": `watch:${link.id}` },
     el("summary", {}, say("watch.title"), " ", el("span", { class: "refresh" }, short)),
-    latest ? el("ul", {}, ...link.clients.map(came)) : el("p", {}, say("watch.noneLong")),
+    latest ? el("ul", {}, ...link.clients.map((client) => came(client, link))) : el("p", {}, say("watch.noneLong")),
     el("div", { class: "buttons" }, again),
   );
 }
 
-function came(client) {
-  const state = stateOf(client);
+function came(client, link) {
+  const state = stateOf(client, link);
   const usual = client.usualInterval
     ? `. ${say("watch.usual", { interval: duration(client.usualInterval) })}`
     : `; ${say(`clients.${kindOf(client.name)}.refresh`)}.`;
@@ -118,8 +118,11 @@ function came(client) {
   );
 }
 
-function stateOf({ lastAnswer, stale }) {
-  if (lastAnswer === "NOTICE" || lastAnswer === "GONE") return "old";
+/** The notice is for an old address, or for a link that was paused: only one that was reset has an old address. */
+function stateOf({ lastAnswer, lastPolledAt, stale }, { resetAt }) {
+  if (lastAnswer === "NOTICE" || lastAnswer === "GONE") {
+    return resetAt && Date.parse(lastPolledAt) >= Date.parse(resetAt) ? "old" : "off";
+  }
   if (lastAnswer === "LIMITED" || lastAnswer === "UNAVAILABLE") return "failed";
   return stale ? "late" : "well";
 }

@@ -1,9 +1,11 @@
 """What staff members do on the screen, in a browser, with the real service behind it."""
 
+import asyncio
 import base64
 from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.async_api import Locator, Page, Route, expect
 
 from tests.seed import HOUR, NOW, Seed, meeting, task
@@ -196,6 +198,34 @@ async def test_programs_that_came_are_told_in_words(seed: Seed, screens: Screens
         "Google Calendar: 6 hours ago; refreshes every 4 to 24 hours; this cannot be changed.On time.Came once so far."
     )
     await expect(watching.get_by_role("button", name="Look again")).to_be_focused()
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "said"),
+    [
+        ("UPDATE feed_polls SET last_polled_at = last_polled_at - interval '4 days'", "It has stopped coming."),
+        ("UPDATE feed_polls SET last_answer = 'LIMITED'", "It was asked to come again later."),
+        ("UPDATE feed_polls SET last_answer = 'NOTICE'", "the link was paused or had ended."),
+        ("UPDATE feed_links SET generation = 2, resets = ARRAY[created_at]", "It still uses an old link."),
+    ],
+    ids=["late", "limited", "off", "old"],
+)
+async def test_what_is_wrong_with_a_program_is_told_with_the_remedy(
+    seed: Seed, screens: Screens, meanwhile: str, said: str
+) -> None:
+    url = await screens.service.generate(seed.ben)
+    await screens.service.poll(url, User_Agent=GOOGLE)
+    await polls_are_written(seed.conn, 1)
+    await seed.conn.execute(meanwhile)
+    if "generation" in meanwhile:
+        await screens.service.poll(url, User_Agent=GOOGLE)  # of the old address
+        async with asyncio.timeout(20):
+            while await seed.conn.fetchval("SELECT last_answer FROM feed_polls") != "NOTICE":
+                await asyncio.sleep(0.1)
+    page = await screens.open(seed.ben)
+    watching = page.locator(".watching").first
+    await watching.locator("summary").click()
+    await expect(watching.get_by_role("listitem")).to_contain_text(said)
 
 
 async def test_link_is_paused_resumed_and_ended(seed: Seed, screens: Screens) -> None:

@@ -236,7 +236,7 @@ async def main(dsn: str, folder: Path, count: int, rounds: int) -> None:
 
 
 def run(
-    count: Annotated[int, typer.Option(help="How many activities, in calls of 1,000.")] = 10_000,
+    count: Annotated[int, typer.Option(min=1_000, help="How many activities, in calls of 1,000.")] = 10_000,
     rounds: Annotated[int, typer.Option(help="How many rounds.")] = 5,
 ) -> None:
     settle()

@@ -1,7 +1,7 @@
 """What integrators do in tests, and what shows that they changed nothing."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -81,10 +81,8 @@ async def pages(
             return
 
 
-@asynccontextmanager
-async def listening_service(dsn: str, patch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Service, list[str]]]:
-    """A service, and the statements that its requests send."""
-    sent: list[str] = []
+def listening_to(sent: list[str]) -> Callable[[Any], Coroutine[Any, Any, None]]:
+    """What makes a connection add to these the statements that it is asked for."""
 
     def note(query: Any) -> None:
         if not NOT_ASKED_FOR.search(query.query):
@@ -93,8 +91,16 @@ async def listening_service(dsn: str, patch: pytest.MonkeyPatch) -> AsyncIterato
     async def listen(conn: Any) -> None:
         conn.add_query_logger(note)
 
+    return listen
+
+
+@asynccontextmanager
+async def listening_service(dsn: str, patch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Service, list[str]]]:
+    """A service, and the statements that its requests send."""
+    sent: list[str] = []
+
     def create_pool(dsn: str, max_size: int, statement_cache_size: int) -> Pool:
-        return asyncpg.create_pool(dsn, min_size=0, max_size=max_size, init=listen)
+        return asyncpg.create_pool(dsn, min_size=0, max_size=max_size, init=listening_to(sent))
 
     patch.setattr("api.app.create_pool", create_pool)
     async with running_service(dsn) as service:

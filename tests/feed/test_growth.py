@@ -2,14 +2,13 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import asyncpg
 import pytest
 
 from db.gate import STAMPS_ACROSS_ACCOUNTS
 from db.pool import PatientPool, hold
-from tests.api.integrating import NOT_ASKED_FOR
+from tests.api.integrating import listening_to
 from tests.seed import HOUR, NOW, Seed, Service, feeds_alone, meeting
 
 SIZES = (10, 700)
@@ -19,13 +18,7 @@ SIZES = (10, 700)
 async def listening(dsn: str) -> AsyncIterator[tuple[Service, list[str]]]:
     """The feed route, and all statements that it sends. It keeps every feed."""
     sent: list[str] = []
-
-    def note(query: Any) -> None:
-        if not NOT_ASKED_FOR.search(query.query):
-            sent.append(query.query)
-
-    async def listen(conn: Any) -> None:
-        conn.add_query_logger(note)
+    listen = listening_to(sent)
 
     async def connect() -> "asyncpg.Connection[asyncpg.Record]":
         conn = await hold(dsn)

@@ -79,6 +79,21 @@ async def test_everything_fits_a_narrow_window(seed: Seed, screens: Screens, lan
     assert not await is_too_wide(page)
 
 
+async def test_everything_fits_at_twice_the_size(seed: Seed, screens: Screens) -> None:
+    """A window of 1,280 by 900 at 200 % has half as many of CSS's pixels, each twice as large."""
+    await screens.service.generate(seed.anna)
+    page = await screens.open(seed.anna, viewport={"width": 640, "height": 450}, device_scale_factor=2)
+    await unfold(page)
+    assert not await is_too_wide(page)
+    await page.locator('[data-key^="options:"]').first.click()
+    save = page.locator("dialog[open]").get_by_role("button", name="Save")
+    await expect(save).to_be_in_viewport()
+    await page.keyboard.press("Escape")
+    await page.locator("nav button").last.click()
+    await page.locator("tbody tr").first.wait_for()
+    assert not await is_too_wide(page)
+
+
 async def test_everything_can_be_done_by_keyboard(seed: Seed, screens: Screens) -> None:
     page = await screens.open(seed.ben)
 
